@@ -1,12 +1,11 @@
 import { JobchartError } from '../model/error.ts'
-import { claimableTasks, type Job } from '../model/job.ts'
+import { claimableTasks, holdsSlot, holdsUniqueKey, type Job } from '../model/job.ts'
 import type { Task } from '../model/task.ts'
 import type { Changeset, Claim, ClaimDecision, Claimed, JobWrite, Route, Write, WrittenRow } from '../port/storage.ts'
-import { isClaimable } from './job-columns.ts'
 import type { JobTable } from './job-table.ts'
 import type { JobTrees } from './job-trees.ts'
 import type { LimitKeys } from './limit-keys.ts'
-import type { ReadyPlace, ReadyTasks } from './ready-tasks.ts'
+import { inOrder, type ReadyPlace, type ReadyTasks, type TaskPlace } from './ready-tasks.ts'
 import type { TypePauses } from './type-pauses.ts'
 
 /** The parts of the storage that a claim uses. */
@@ -18,6 +17,8 @@ export interface ClaimParts {
   readonly paused: TypePauses
   /** Writes one changeset. Returns `undefined` if the changeset was refused; then none of its writes was made. */
   readonly write: (writes: readonly Write[]) => readonly WrittenRow[] | undefined
+  /** Writes the events of a claim whose job is written already. */
+  readonly append: (n: number, events: JobWrite['events']) => WrittenRow
 }
 
 /**
@@ -29,41 +30,40 @@ const OF_QUEUE = 8
 
 type Taken = Extract<ClaimDecision, { kind: 'claim' }>
 
-/** A new job whose task is claimed as the job's row is written. */
-export interface ClaimedNew {
-  /** The job as claimed: this is the record to write. */
-  readonly job: Job
-  readonly invocation: number
-  readonly executor: string
-  /** The events of the claim. */
-  readonly events: JobWrite['events']
+type JobUpdate = Extract<Write, { op: 'update' }>
+
+/** A task that was claimed as its new job was written. The events of the claim are not written yet. */
+interface ClaimedNew extends TaskPlace {
+  readonly write: JobUpdate
 }
 
 /**
  * Claims ready tasks, in order, after the changesets of the commit are written (S9, S10, S19, S20, S44).
  *
- * The common case is faster: if no task is ready when the commit begins, and there is room for all tasks that its
- * changesets add, then the order of the claims does not matter. A new job is then written once, as claimed.
+ * The common case is faster: if all ready tasks are those of new jobs, in claim order, and there is room for all, then
+ * each new job is claimed before its row is written. The row is then written once. The events of the claims come last,
+ * as always.
  */
 export class ClaimWriter {
-  readonly id: string
   readonly claimed: Claimed[] = []
   readonly #claim: Claim
   readonly #parts: ClaimParts
   readonly #room: Map<string, number>
   readonly #routes: readonly Route[]
-  /** How many of the tasks that the changesets add are not claimed yet. `undefined`: this is not the common case. */
-  #added: number | undefined
+  /** The new jobs that can be claimed as they are written. */
+  #new = NO_JOBS
+  /** The tasks that were claimed so, in claim order. */
+  readonly #claimedNew: ClaimedNew[] = []
+  #told = 0
+  /** The decisions on new jobs that could not be written as claimed, by job id. They are not decided again. */
+  readonly #decided = new Map<string, { readonly revision: number; readonly decision: ClaimDecision }>()
   #isStopped = false
-  /** The decisions on new jobs that could not be written as claimed. They are not decided again. */
-  readonly #decided = new Map<Job, ClaimDecision>()
   /** Tasks that this claim has already tried and that may still be ready. Each task is tried only once. */
   readonly #asked = new Set<string>()
   /** Queues from which this claim takes no more tasks. Their tasks need not be in `#asked`: no search finds them. */
   readonly #closed = new Set<string>()
 
   constructor(claim: Claim, parts: ClaimParts) {
-    this.id = claim.id
     this.#claim = claim
     this.#parts = parts
     this.#room = new Map(claim.room)
@@ -79,47 +79,66 @@ export class ClaimWriter {
   begin(changesets: readonly Changeset[]): void {
     const routes = this.#routes
     if (routes.some(({ limits, queues }) => limits !== undefined || queues !== undefined)) return
-    const added = addedTasks(changesets)
-    if (added === 0 || routes.some(({ executor }) => (this.#room.get(executor) ?? 0) < added)) return
+    const added = newInOrder(changesets, (job) => this.#readyTasks(job))
+    if (added.size === 0 || routes.some(({ executor }) => (this.#room.get(executor) ?? 0) < added.size)) return
     if (!this.#parts.ready.isEmpty) {
       const room = new Map([...this.#room.keys()].map((executor) => [executor, 1]))
       const search = { at: this.#claim.at, room, ofQueue: 1, more: 0, closed: this.#closed }
       if (this.#parts.ready.first(routes, search).length > 0) return
     }
-    this.#added = added
+    this.#new = added
   }
 
-  /** Claims the task of a new job before the job is written. `undefined`: the job must be written as it is. */
-  claimNew(job: Job): ClaimedNew | undefined {
-    const [task, ...others] = job.tasks
-    if (this.#added === undefined || this.#isStopped || task === undefined || others.length > 0) return undefined
-    const { executor, availableAt, limitKey, queue, invocation } = task
-    if (limitKey !== undefined || queue !== undefined || availableAt > this.#claim.at) return undefined
-    if (!isClaimable(job, task) || !this.#hasRoute(job, executor)) return undefined
+  #readyTasks(job: Job): readonly Task[] {
+    const { type, version } = job
+    return claimableTasks(job).filter(({ executor, availableAt }) => {
+      if (availableAt > this.#claim.at) return false
+      return this.#routes.some((each) => each.executor === executor && each.type === type && each.version === version)
+    })
+  }
+
+  /**
+   * Claims the task of a new job before the job is written. Returns the write whose job is to be stored instead.
+   * `undefined`: the job must be written as it is.
+   */
+  claimNew(job: Job): JobUpdate | undefined {
+    const [task] = job.tasks
+    if (task === undefined || !this.#new.has(job)) return undefined
     const decision = this.#ask(job, task)
-    const [write, ...further] = decision.kind === 'claim' ? decision.writes : []
-    if (write?.op === 'update' && further.length === 0 && claimableTasks(write.job).length === 0) {
-      return { job: write.job, invocation, executor, events: write.events }
-    }
-    this.#isStopped ||= decision.kind === 'stop'
-    this.#decided.set(job, decision)
+    const [write, ...others] = decision.kind === 'claim' ? decision.writes : []
+    if (write?.op === 'update' && others.length === 0 && isPlain(job, write)) return write
+    // The decision is carried out when the task's turn comes. It may say that no task behind it is claimed.
+    this.#decided.set(job.id, { revision: job.revision, decision })
+    if (decision.kind === 'stop' || decision.kind === 'close') this.#new = NO_JOBS
     return undefined
   }
 
-  #hasRoute({ type, version }: Job, executor: string): boolean {
-    return this.#routes.some((each) => each.executor === executor && each.type === type && each.version === version)
-  }
-
   /** Records that a new job was written as claimed. */
-  tookNew({ job, invocation, executor }: ClaimedNew, rows: readonly WrittenRow[]): void {
-    if (this.#added !== undefined) this.#added--
+  tookNew(n: number, { tasks: [task], priority }: Job, write: JobUpdate): void {
+    if (task === undefined) return
+    const { executor, invocation, availableAt: readyAt } = task
     this.#room.set(executor, (this.#room.get(executor) ?? 0) - 1)
-    this.claimed.push({ job, invocation, rows })
+    this.#claimedNew.push({ n, invocation, priority, readyAt, write })
   }
 
   /** Picks and claims ready tasks as long as there is room. */
   finish(): void {
-    if (this.#added === 0) return
+    if (this.#new.size === 0 || this.#claimedNew.length < this.#new.size) this.#claimReady()
+    this.#tellNew()
+  }
+
+  // Writes the events of the claims of new jobs; with a place, only of those that come before it.
+  #tellNew(place?: TaskPlace): void {
+    for (;;) {
+      const next = this.#claimedNew[this.#told]
+      if (next === undefined || (place !== undefined && inOrder(next, place) > 0)) return
+      const { n, invocation, write } = next
+      this.#told++
+      this.claimed.push({ job: write.job, invocation, rows: [this.#parts.append(n, write.events)] })
+    }
+  }
+
+  #claimReady(): void {
     const { at } = this.#claim
     const routes = this.#routes
     // The first search asks for as many tasks as there is room for. Some of them may not be claimable, so each further
@@ -172,6 +191,7 @@ export class ClaimWriter {
     if (!read.has(n)) read.set(n, jobs.readableByNumber(n))
     const job = read.get(n)
     const task = job?.tasks.find((each) => each.invocation === invocation)
+    this.#tellNew(place)
     const decision = job === undefined || task === undefined ? undefined : this.#decide(job, task, place)
     const rows = decision === undefined ? undefined : write(decision.writes)
     if (decision === undefined || rows === undefined) {
@@ -195,8 +215,8 @@ export class ClaimWriter {
 
   // If a record in the job's tree cannot be decoded, the task is skipped, so that other tasks are still claimed (S23).
   #ask(job: Job, task: Task): ClaimDecision {
-    const known = this.#decided.get(job)
-    if (known !== undefined) return known
+    const known = this.#decided.get(job.id)
+    if (known?.revision === job.revision) return known.decision
     try {
       return this.#claim.decide({ job, task, tree: this.#parts.trees.of(job) })
     } catch (error) {
@@ -216,24 +236,49 @@ export class ClaimWriter {
 }
 
 /**
- * How many claimable tasks the jobs have that the changesets write; of a changed job, also those that it had before. If
- * a new job is written twice, infinitely many: it must not be claimed between its writes.
+ * The new jobs with the ready tasks of a commit. Empty if there are ready tasks of other jobs, if the changesets store
+ * the jobs in another order than that of the claims, or if a later write could tell a claimed job from one that is not.
  */
-function addedTasks(changesets: readonly Changeset[]): number {
+function newInOrder(changesets: readonly Changeset[], readyTasks: (job: Job) => readonly Task[]): ReadonlySet<Job> {
   const inserted = new Set<string>()
-  let count = 0
+  const found = new Set<Job>()
+  let last: TaskPlace | undefined
   for (const { writes } of changesets) {
     for (const write of writes) {
-      if (write.op === 'insert' || write.op === 'update') count += claimableTasks(write.job).length
-      if (write.op === 'insert') inserted.add(write.job.id)
-      else if (inserted.has(jobIdOf(write))) return Number.POSITIVE_INFINITY
+      if (inserted.has(jobIdOf(write))) return NO_JOBS
+      if (write.op === 'insert') {
+        if (write.queuedMax !== undefined) return NO_JOBS
+        inserted.add(write.job.id)
+      }
+      const [task, ...others] = write.op === 'insert' || write.op === 'update' ? readyTasks(write.job) : []
+      if (task === undefined) continue
+      if (write.op !== 'insert' || writes.length > 1 || others.length > 0 || !isSimple(write.job)) return NO_JOBS
+      const { invocation, availableAt: readyAt } = task
+      const place = { priority: write.job.priority, readyAt, n: inserted.size, invocation }
+      if (last !== undefined && inOrder(last, place) > 0) return NO_JOBS
+      last = place
+      found.add(write.job)
     }
   }
-  return count
+  return found
+}
+
+const NO_JOBS: ReadonlySet<Job> = new Set()
+
+/** Whether the job has one task, which has no limit key and no queue, and no relatives. */
+function isSimple({ tasks: [task, ...others], parentId }: Job): boolean {
+  const isAlone = others.length === 0 && parentId === undefined
+  return isAlone && task?.limitKey === undefined && task?.queue === undefined
+}
+
+// Whether a job is stored with the same effect as it is and then updated, or as updated.
+function isPlain(before: Job, { job, limits = [] }: JobUpdate): boolean {
+  if (limits.length > 0 || claimableTasks(job).length > 0) return false
+  return holdsUniqueKey(job) === holdsUniqueKey(before) && holdsSlot(job) === holdsSlot(before)
 }
 
 function jobIdOf(write: Write): string {
-  if (write.op === 'update') return write.job.id
+  if (write.op === 'insert' || write.op === 'update') return write.job.id
   return 'jobId' in write ? write.jobId : ''
 }
 

@@ -58,12 +58,13 @@ export class CommitWriter {
   }
 
   #claimParts(id: string): ClaimParts {
-    const { jobs, ready, keys, trees, paused } = this.#tables
+    const { jobs, ready, keys, trees, paused, log } = this.#tables
     const write = (writes: readonly Write[]) => {
       const result = this.#apply({ id, writes })
       return result.status === 'applied' ? result.rows : undefined
     }
-    return { jobs, ready, keys, trees, paused, write }
+    const append = (n: number, events: JobWrite['events']) => ({ events, sequence: log.append(n, events, id) })
+    return { jobs, ready, keys, trees, paused, write, append }
   }
 
   #apply({ id, writes }: Changeset): ChangesetResult {
@@ -175,10 +176,7 @@ export class CommitWriter {
     if (from !== undefined) notes.copySteps(from, n)
     this.#append(n, write.events, writing)
     this.#written(job)
-    if (claimed === undefined) return
-    const rows: WrittenRow[] = []
-    this.#append(n, claimed.events, { id: this.#claim?.id ?? '', rows })
-    this.#claim?.tookNew(claimed, rows)
+    if (claimed !== undefined) this.#claim?.tookNew(n, job, claimed)
   }
 
   #update(write: Update, writing: Writing): void {

@@ -9,10 +9,15 @@ export interface ClaimOrder {
   readonly readyAt: number
 }
 
-/** Where a ready task is stored, and its place in the claim order. */
-export interface ReadyPlace extends ClaimOrder {
+/** The place of a task in the claim order. */
+export interface TaskPlace extends ClaimOrder {
+  /** The number of its job's row. */
   readonly n: number
   readonly invocation: number
+}
+
+/** Where a ready task is stored, and its place in the claim order. */
+export interface ReadyPlace extends TaskPlace {
   readonly executor: string
   /** Names the route of the task and its queue. All tasks of the route that have no queue have the same name here. */
   readonly queue: string
@@ -226,7 +231,8 @@ function goesBefore(a: ClaimOrder, b: ClaimOrder): boolean {
   return a.priority > b.priority || (a.priority === b.priority && a.readyAt < b.readyAt)
 }
 
-function inOrder(a: ReadyPlace, b: ReadyPlace): number {
+/** Compares two tasks in the claim order. Below 0: `a` comes first. */
+export function inOrder(a: TaskPlace, b: TaskPlace): number {
   return b.priority - a.priority || a.readyAt - b.readyAt || a.n - b.n || a.invocation - b.invocation
 }
 

@@ -255,44 +255,6 @@ export const claimingChecks: Checks = {
     assert.deepEqual(await claimedIds(storage, at), ['a', 'b'])
   },
 
-  'S9 each task of a new job is passed to the claim of its commit at most once': async ({ clock, open }) => {
-    const storage = await open()
-    const at = clock.now()
-    const asked: string[] = []
-    const decide: Claim['decide'] = ({ job, task }) => {
-      asked.push(job.id)
-      if (job.id === 'left') return { kind: 'leave' }
-      if (job.id === 'changed') {
-        return { kind: 'claim', writes: [updateOf(job, changed(job, { message: 'not claimed' }))] }
-      }
-      return decideFor('me', at)({ job, task, tree: () => undefined })
-    }
-    const changesets = ['left', 'changed', 'taken'].map((id) => changesetOf(insertOf(newJob({ id }, at))))
-    const { claimed: taken } = await storage.commit(changesets, claimOf(at, { decide }))
-    assert.deepEqual(asked.sort(), ['changed', 'left', 'taken'])
-    assert.deepEqual(taken.map(({ job }) => job.id).sort(), ['changed', 'taken'])
-    assert.equal((await getJob(storage, 'changed')).message, 'not claimed')
-    assert.deepEqual([...(await claimedIds(storage, at))].sort(), ['changed', 'left'])
-  },
-
-  'S9 a new job that a later changeset of the commit changes is claimed as changed': async ({ clock, open }) => {
-    const storage = await open()
-    const at = clock.now()
-    const created = newJob({ id: 'a' }, at)
-    const next = changed(created.job, { message: 'changed' })
-    const changesets = [changesetOf(insertOf(created)), changesetOf(updateOf(created.job, next))]
-    const { results, claimed: taken } = await storage.commit(changesets, claimOf(at))
-    assert.deepEqual(
-      results.map(({ status }) => status),
-      ['applied', 'applied'],
-    )
-    assert.deepEqual(
-      taken.map(({ job }) => [job.message, job.tasks[0]?.status, job.revision]),
-      [['changed', 'claimed', next.job.revision + 1]],
-    )
-    assert.deepEqual(await getJob(storage, 'a'), taken[0]?.job)
-  },
-
   'S9 a claim may write its job under another version, and leave its task unclaimed': async ({ clock, open }) => {
     const storage = await open()
     const at = clock.now()

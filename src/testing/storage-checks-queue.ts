@@ -6,6 +6,7 @@ import {
   childOf,
   claimed,
   claimNow,
+  claimOf,
   commitOne,
   contextAt,
   insertOf,
@@ -28,6 +29,30 @@ export const queueChecks: Checks = {
     assert.equal((await bounded(storage, at, 3, { id: 'c' })).status, 'applied')
     // An insert without a bound is never refused.
     assert.equal((await commitOne(storage, insertOf(newJob({ id: 'd' }, at)))).status, 'applied')
+  },
+
+  'S22 the inserts of one commit count each other, although its claim takes their tasks': async ({ clock, open }) => {
+    const storage = await open()
+    const writes = ['a', 'b', 'c'].map((id) => ({ ...insertOf(newJob({ id }, clock.now())), queuedMax: 2 }))
+    const { results, claimed: taken } = await storage.commit(
+      writes.map((write) => changesetOf(write)),
+      claimOf(clock.now()),
+    )
+    assert.deepEqual(
+      results.map(({ status }) => status),
+      ['applied', 'applied', 'full'],
+    )
+    assert.equal(taken.length, 2)
+    const [unbounded, bound] = ['d', 'e'].map((id) => insertOf(newJob({ id }, clock.now())))
+    assert.ok(unbounded !== undefined && bound !== undefined)
+    const second = await storage.commit(
+      [changesetOf(unbounded), changesetOf({ ...bound, queuedMax: 1 })],
+      claimOf(clock.now()),
+    )
+    assert.deepEqual(
+      second.results.map(({ status }) => status),
+      ['applied', 'full'],
+    )
   },
 
   'S22 the inserts of one commit count each other': async ({ clock, open }) => {

@@ -13,6 +13,7 @@ import { limitChecks } from './storage-checks-limits.ts'
 import { listChecks } from './storage-checks-lists.ts'
 import { loadingChecks } from './storage-checks-loading.ts'
 import { logChecks } from './storage-checks-log.ts'
+import { newJobChecks } from './storage-checks-new-jobs.ts'
 import { noteChecks } from './storage-checks-notes.ts'
 import { notificationChecks } from './storage-checks-notifications.ts'
 import { pauseChecks } from './storage-checks-pauses.ts'
@@ -68,6 +69,7 @@ export function storageConformance(
     ...uniqueKeyChecks,
     ...noteChecks,
     ...claimingChecks,
+    ...newJobChecks,
     ...readyChecks,
     ...limitChecks,
     ...queueChecks,

@@ -55,37 +55,36 @@ const change = fc.constantFrom(
   ...(['claim', 'stop', 'end', 'add', 'again', 'settle', 'admit', 'remove', 'vacate', 'time', 'move'] as const),
 )
 
-const write = fc.oneof(
-  {
-    weight: 3,
-    arbitrary: fc.record({
-      op: fc.constant('insert' as const),
-      id: fc.constantFrom(...IDS),
-      tenant: fc.constantFrom(...TENANTS),
-      type: fc.constantFrom(...TYPES),
-      pipeline: fc.constantFrom(undefined, undefined, ...PIPELINES),
-      key: fc.constantFrom(undefined, undefined, ...KEYS),
-      uniqueKey: fc.constantFrom(undefined, undefined, ...KEYS),
-      assignee: fc.constantFrom(undefined, undefined, 'max'),
-      priority: fc.integer({ min: 0, max: 2 }),
-      isWaiting: fc.boolean(),
-      isChild: fc.boolean(),
-      delay: fc.integer({ min: -3, max: 3 }),
-      tasks: fc.array(
-        fc.record({
-          executor: fc.constantFrom(...EXECUTORS),
-          key: fc.constantFrom(undefined, ...KEYS),
-          queue: fc.constantFrom(undefined, undefined, ...QUEUES),
-        }),
-        {
-          maxLength: 3,
-        },
-      ),
-      queuedMax: fc.constantFrom(undefined, undefined, 1, 3),
-      stepsOf: fc.constantFrom(undefined, ...IDS),
-      input: json,
+const insert = fc.record({
+  op: fc.constant('insert' as const),
+  id: fc.constantFrom(...IDS),
+  tenant: fc.constantFrom(...TENANTS),
+  type: fc.constantFrom(...TYPES),
+  pipeline: fc.constantFrom(undefined, undefined, ...PIPELINES),
+  key: fc.constantFrom(undefined, undefined, ...KEYS),
+  uniqueKey: fc.constantFrom(undefined, undefined, ...KEYS),
+  assignee: fc.constantFrom(undefined, undefined, 'max'),
+  priority: fc.integer({ min: 0, max: 2 }),
+  isWaiting: fc.boolean(),
+  isChild: fc.boolean(),
+  delay: fc.integer({ min: -3, max: 3 }),
+  tasks: fc.array(
+    fc.record({
+      executor: fc.constantFrom(...EXECUTORS),
+      key: fc.constantFrom(undefined, ...KEYS),
+      queue: fc.constantFrom(undefined, undefined, ...QUEUES),
     }),
-  },
+    {
+      maxLength: 3,
+    },
+  ),
+  queuedMax: fc.constantFrom(undefined, undefined, 1, 3),
+  stepsOf: fc.constantFrom(undefined, ...IDS),
+  input: json,
+})
+
+const write = fc.oneof(
+  { weight: 3, arbitrary: insert },
   {
     weight: 6,
     arbitrary: fc.record({
@@ -142,6 +141,11 @@ const write = fc.oneof(
   },
 )
 
+const decide = fc.array(
+  fc.constantFrom('claim', 'claim', 'claim', 'grant', 'leave', 'close', 'refused', 'touch', 'tell', 'left', 'stop'),
+  { minLength: 1, maxLength: 5 },
+)
+
 const claim = fc.record({
   routes: fc.subarray(TYPES.flatMap((type) => EXECUTORS.map((executor) => ({ ...type, executor })))),
   isLimited: fc.boolean(),
@@ -149,19 +153,45 @@ const claim = fc.record({
   queues: fc.constantFrom(undefined, undefined, ['q'] as const, QUEUES, 'both' as const),
   room: fc.record({ x: fc.integer({ min: 0, max: 3 }), y: fc.integer({ min: 0, max: 3 }) }),
   /** The decision about a task, by its number. */
-  decide: fc.array(
-    fc.constantFrom('claim', 'claim', 'claim', 'grant', 'leave', 'close', 'refused', 'touch', 'tell', 'left', 'stop'),
-    { minLength: 1, maxLength: 5 },
-  ),
+  decide,
 })
 
-const step = fc.record({
+const anyStep = fc.record({
   connection: fc.nat({ max: 1 }),
   changesets: fc.array(fc.array(write, { minLength: 1, maxLength: 4 }), { maxLength: 4 }),
   claim: fc.option(claim, { nil: undefined }),
   /** What follows the commit. */
   afterwards: fc.constantFrom(undefined, undefined, undefined, undefined, 'extend' as const, 'remove' as const),
 })
+
+/** Mostly a job with one task that is ready at once. */
+const newJob = fc
+  .record({ spec: insert, executor: fc.constantFrom(...EXECUTORS), odd: fc.nat({ max: 9 }) })
+  .map(({ spec, executor, odd }): typeof spec => {
+    if (odd === 0) return spec
+    const plain = { queuedMax: undefined, isChild: false, isWaiting: false, delay: -1 }
+    const priority = odd === 1 ? spec.priority : 1
+    return { ...spec, ...plain, priority, tasks: [{ executor, key: undefined, queue: undefined }] }
+  })
+
+/** Most changesets store one new job, and the claim takes its task. A storage may then write the job only as claimed. */
+const submits = fc.record({
+  connection: fc.nat({ max: 1 }),
+  changesets: fc.array(
+    fc.oneof({ weight: 5, arbitrary: newJob.map((each) => [each]) }, fc.array(write, { minLength: 1, maxLength: 2 })),
+    { minLength: 1, maxLength: 4 },
+  ),
+  claim: fc.record({
+    routes: fc.constant(TYPES.flatMap((type) => EXECUTORS.map((executor) => ({ ...type, executor })))),
+    isLimited: fc.constant(false),
+    queues: fc.constant(undefined),
+    room: fc.record({ x: fc.integer({ min: 1, max: 5 }), y: fc.integer({ min: 1, max: 5 }) }),
+    decide,
+  }),
+  afterwards: fc.constant(undefined),
+})
+
+const step = fc.oneof({ weight: 2, arbitrary: anyStep }, submits)
 
 type Step = typeof step extends fc.Arbitrary<infer Value> ? Value : never
 type WriteSpec = Step['changesets'][number][number]
