@@ -132,3 +132,12 @@ test('an engine whose clock is behind runs at the time of the others', async () 
   expect((await ada.get(id)).status).toBe('c')
   expect(await codeOf(agents.done(claim))).toBe('ok')
 })
+
+test('an engine that cannot read the heartbeats of others goes on with its own', async () => {
+  const bench = new Bench()
+  const { faults } = await bench.start({ jobs, sweep: '1h' })
+  const before = faults.calls('beat')
+  faults.plan('lastBeat', ...Array<'refused'>(100).fill('refused'))
+  await bench.clock.advance(10 * HEARTBEAT_MS)
+  expect(faults.calls('beat') - before).toBe(10)
+})
