@@ -209,9 +209,10 @@ function fromActors(lineage: Lineage): Pick<Life, 'tasks' | 'inline' | 'children
 
 function logicsOf({ type, machine }: Lineage): ReadonlyMap<string, AnyLogic> {
   const logics = new Map<string, AnyLogic>()
-  for (const [src, actor] of Object.entries(machine.implementations.actors as { readonly [src: string]: unknown })) {
+  const actors = new Map(Object.entries(machine.implementations.actors as { readonly [src: string]: unknown }))
+  for (const [src, actor] of actors) {
     if (isLogic(actor)) logics.set(src, actor)
-    else if (actor !== undefined) throw noLogic(type, `the actor "${src}"`, actor)
+    else if (isBatchRun(actor)) throw noLogic(type, `the actor "${src}"`, actor)
   }
   for (const node of stateNodes(machine.root)) {
     const configs = [node.config.invoke].flat()
@@ -221,6 +222,8 @@ function logicsOf({ type, machine }: Lineage): ReadonlyMap<string, AnyLogic> {
       const configured: unknown = configs[index]?.src
       if (typeof configured === 'function') throw noLogic(type, `an invoke of state "${node.id}"`, configured)
       const logic = isLogic(configured) ? configured : logics.get(src)
+      const actor = actors.get(src)
+      if (logic === undefined && actor !== undefined) throw noLogic(type, `the actor "${src}"`, actor)
       if (logic === undefined) throw unknownLogic(type, node, src)
       logics.set(src, logic)
     }

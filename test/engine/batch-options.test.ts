@@ -12,7 +12,7 @@ import {
 } from 'jobchart'
 import { agents, childProcess, workerThreads } from 'jobchart/executors'
 import { describe, expect, test } from 'vitest'
-import { createMachine, fromPromise } from 'xstate'
+import { createMachine, fromPromise, setup } from 'xstate'
 
 const module = new URL('./no-module.js', import.meta.url)
 const each = () => 1
@@ -166,6 +166,22 @@ describe('batchRun is refused, with the place where it belongs,', () => {
     ['a text', 'scrape', 'the actor "scrape" should be actor logic; found a string'],
   ])('and so is %s, with what to write', (_, actor, message) => {
     expect(() => jobOf(actor)).toThrow(refusal(message))
+  })
+
+  test.each<[string, unknown]>([
+    ['a placeholder', {}],
+    ['a function', each],
+    ['a text', 'scrape'],
+    ['null', null],
+  ])('but not %s as an actor that nothing invokes', (_, actor) => {
+    expect(machineOf({ spare: actor }).type).toBe('site')
+  })
+
+  test('but not a placeholder that .provide() replaces', () => {
+    const scrape = task({}, async () => {})
+    const machine = setup({ actors: { scrape: {} as typeof scrape } }).createMachine({ invoke: { src: 'scrape' } })
+    const { tasks } = defineJob({ type: 'site', lifecycle: machine.provide({ actors: { scrape } }) })
+    expect([...tasks.keys()]).toEqual(['scrape'])
   })
 
   test('but nothing that is logic', () => {
