@@ -115,6 +115,26 @@ test('a key whose job is removed before it could be read gives a new job', async
   expect((await ada.list()).items).toMatchObject([{ id, status: 'completed' }])
 })
 
+test('a key whose job is deleted while its code still runs gives a new job', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'w', execute: work.execute })
+  const { ada } = await bench.start({ jobs: [type] })
+  const first = await ada.submit(type, 'in', { idempotencyKey: 'k' })
+  await bench.clock.settle()
+  const slow = await bench.start({ jobs: [type] })
+  const answer = Promise.withResolvers<void>()
+  slow.faults.plan('commit', answer.promise)
+  const submitting = slow.ada.submit(type, 'in', { idempotencyKey: 'k' })
+  await bench.clock.settle()
+  await ada.delete(first.id)
+  await bench.clock.settle()
+  answer.resolve()
+  const { id } = await submitting
+  expect(id).not.toBe(first.id)
+  expect((await ada.list()).items).toMatchObject([{ id }])
+})
+
 test('I22 the code’s own idempotencyKey is the same over its attempts, and differs from another job’s', async () => {
   const bench = new Bench()
   const work = new Work()

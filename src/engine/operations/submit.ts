@@ -333,8 +333,8 @@ async function firstInstead(core: Core, arrival: Arrival, mask: FieldMask, error
   const id = usedBy(error)
   if (seed.idempotencyKey === undefined || id === undefined) throw await withoutHiddenJob(core, who, error)
   const first = await core.storage.get(id)
-  // The first job was removed meanwhile, so try again.
-  if (first === undefined) return await insertFirst(core, arrival, mask)
+  // The first job was deleted meanwhile, so try again.
+  if (first === undefined || first.deletedAt !== undefined) return await insertFirst(core, arrival, mask)
   // With the same input, the first job is the answer. It shows no more than `get` would show.
   if (canonicalText(first.input) === canonicalText(seed.input)) {
     return viewOf(first, await maskOfAnswer(core, who, first, mask))
