@@ -7,14 +7,20 @@ import type { Executor } from '../port/executor.ts'
 /**
  * Refuses a task that its executor cannot run.
  *
+ * @param work  False: this engine runs no tasks, so what an executor runs does not matter here.
  * @throws {JobchartError} `INVALID_DEFINITION` names the task, and says what to change.
  */
-export function checkExecutors(jobs: readonly AnyJobType[], executors: { readonly [name: string]: Executor }): void {
+export function checkExecutors(
+  jobs: readonly AnyJobType[],
+  executors: { readonly [name: string]: Executor },
+  work: boolean,
+): void {
   for (const { type, tasks } of jobs.flatMap((each) => [...withVersions(each)])) {
     for (const [src, settings] of tasks) {
       const { executor } = settings
       const named = Object.hasOwn(executors, executor) ? executors[executor] : undefined
-      const wrong = named === undefined ? 'which is not among createEngine({ executors })' : misfitOf(settings, named)
+      const wrong =
+        named === undefined ? 'which is not among createEngine({ executors })' : misfitOf(settings, named, work)
       if (wrong === undefined) continue
       throw new JobchartError(
         'INVALID_DEFINITION',
@@ -25,11 +31,11 @@ export function checkExecutors(jobs: readonly AnyJobType[], executors: { readonl
 }
 
 // Why the executor cannot run the task. `undefined`: it can, or nobody knows.
-function misfitOf(settings: TaskSettings, { leaseMs, runs }: Executor): string | undefined {
+function misfitOf(settings: TaskSettings, { leaseMs, runs }: Executor, work: boolean): string | undefined {
   const { isForAgents, batch, program } = settings
   if (leaseMs !== undefined) return isForAgents ? undefined : forAgents(settings)
   if (isForAgents) return 'which is not one for agents: agents() of jobchart/executors is'
-  if (runs === undefined) return undefined
+  if (runs === undefined || !work) return undefined
   if (program !== undefined) return runs === 'programs' ? undefined : `which runs ${runs}, and no programs`
   if (batch === undefined || runs === (batch.isElsewhere ? 'modules' : 'functions')) return undefined
   if (batch.isElsewhere) {

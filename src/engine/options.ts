@@ -166,7 +166,7 @@ export function parseSettings(options: EngineOptions): Settings {
       'deadAfter should be longer than heartbeat; otherwise living engines are taken for dead',
     )
   }
-  checkExecutors(options.jobs, options.executors)
+  checkExecutors(options.jobs, options.executors, settings.work)
   return settings
 }
 

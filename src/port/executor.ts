@@ -122,8 +122,8 @@ export interface Executor {
   readonly leaseMs?: number
   /**
    * What the executor runs: the functions of the tasks (by `work.run`), the exports of a module, or programs. An engine
-   * is not made if a program, or a batch with or without `each`, names an executor that cannot run it. Default: unknown,
-   * and nothing is checked.
+   * that runs tasks is not made if a program, or a batch with or without `each`, names an executor that cannot run it.
+   * Default: unknown, and nothing is checked.
    */
   readonly runs?: 'functions' | 'modules' | 'programs'
   /** `true`: the executor calls `channel.started` itself. Default: a task starts with its claim. */

@@ -8,6 +8,7 @@ import {
   type Executor,
   memoryStorage,
   program,
+  queueExecutor,
   task,
 } from 'jobchart'
 import { agents, childProcess, workerThreads } from 'jobchart/executors'
@@ -30,8 +31,12 @@ const jobOf = (actor: unknown) =>
     lifecycle: createMachine({ invoke: { src: 'scrape' } }).provide({ actors: { scrape: actor as never } }),
   })
 
-async function engineWith(actor: unknown, executors: NonNullable<CreateEngineOptions['executors']> = {}) {
-  const engine = await createEngine({ jobs: [jobOf(actor)], storage: memoryStorage(), executors })
+async function engineWith(
+  actor: unknown,
+  executors: NonNullable<CreateEngineOptions['executors']> = {},
+  options: { readonly work?: boolean } = {},
+) {
+  const engine = await createEngine({ jobs: [jobOf(actor)], storage: memoryStorage(), executors, ...options })
   await engine.stop()
 }
 
@@ -137,6 +142,13 @@ describe('an engine is not made', () => {
       await engineWith(actor, { x: own })
     }
   })
+})
+
+test('an engine that runs no tasks is made, whatever its executors run', async () => {
+  for (const actor of [batch({ executor: 'x' }), program({ executor: 'x' }, { command: 'ls' })]) {
+    await engineWith(actor, { x: queueExecutor() }, { work: false })
+    await expect(engineWith(actor, { x: queueExecutor() })).rejects.toEqual(refusal('which runs functions'))
+  }
 })
 
 describe('batchRun is refused, with the place where it belongs,', () => {
