@@ -139,9 +139,10 @@ export class ItemReader {
   async #parse(read: readonly Read[]): Promise<void> {
     const { item: schema } = this.#settings
     const pending: Promise<void>[] = []
-    let bytes = 0
+    let [measured, bytes] = [0, 0]
     for (const each of read) {
       try {
+        if (each.row === undefined) measured++
         if (each.row === undefined && each.item !== undefined) {
           each.input = storableCopy(each.item, 'item', true)
           bytes += bytesAtMost(each.input)
@@ -154,7 +155,8 @@ export class ItemReader {
         refuse(each)(thrown)
       }
     }
-    if (read.length > 0) this.#atOnce = Math.ceil(Math.min(PIECE, READ_BYTES / (bytes / read.length)))
+    // Items that have a row already are not copied, so their size stays unknown.
+    if (measured > 0) this.#atOnce = Math.ceil(Math.min(PIECE, READ_BYTES / (bytes / measured)))
     if (pending.length > 0) await Promise.all(pending)
   }
 

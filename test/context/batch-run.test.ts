@@ -307,6 +307,22 @@ describe('a source', () => {
     expect(added).toBeLessThanOrEqual(32)
   })
 
+  test('with large items is read a few at a time after a loss too', async () => {
+    const world = new BatchWorld()
+    let read = 0
+    const source = function* () {
+      for (read = 0; read < 2_000; ) yield { n: ++read, text: 'x'.repeat(170_000) }
+    }
+    const first = world.attempt({ source, concurrency: 500 })
+    await settled(world)
+    world.lost(first)
+    world.attempt({ source, concurrency: 500 })
+    await world.clock.advance(0)
+    await settled(world)
+    const suspects = world.running.length
+    expect(read - suspects).toBeLessThanOrEqual(100)
+  })
+
   test('with large items runs as many at once as with small ones', async () => {
     const world = new BatchWorld()
     const items = Array.from({ length: 80 }, () => 'x'.repeat(170_000))
