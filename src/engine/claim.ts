@@ -150,11 +150,12 @@ export class ClaimOfTick {
   }
 
   /**
-   * Whether the claim stopped before it was complete: its time was over, or an executor with room for more already got
-   * the most tasks that one commit may claim for it (`CLAIMS_MAX`).
+   * Whether the claim stopped before it was complete: its time was over, an executor with room for more already got the
+   * most tasks that one commit may claim for it (`CLAIMS_MAX`), or a place that it counted as taken is free, because the
+   * chart has left the task in reaction to the claim.
    */
   isCut(claimed: readonly Claimed[]): boolean {
-    if (this.#isLate) return true
+    if (this.#isLate || claimed.some(isLeft)) return true
     return [...this.#room].some(([executor, room]) => room > CLAIMS_MAX && countOf(claimed, executor) >= CLAIMS_MAX)
   }
 
@@ -300,6 +301,10 @@ class ClaimTree implements JobTree {
   newId(): string {
     return newId(this.#core)
   }
+}
+
+function isLeft({ job, invocation }: Claimed): boolean {
+  return !job.tasks.some((task) => task.invocation === invocation)
 }
 
 function countOf(claimed: readonly Claimed[], executor: string): number {

@@ -90,3 +90,18 @@ test('a message sent after its task was left reaches nobody', async () => {
   await bench.clock.settle()
   expect(heard).toEqual(['(closed)'])
 })
+
+test('a task that its chart leaves as it is claimed takes no place from the next one', async () => {
+  const bench = new Bench()
+  const lifecycle = createMachine({
+    initial: 'a',
+    states: { a: { invoke: { src: 'line' }, on: { 'task.started': 'b' } }, b: { type: 'final', tags: 'success' } },
+  })
+  const line = task({}, async () => {})
+  const type = defineJob({ type: 'leaves', lifecycle: lifecycle.provide({ actors: { line } } as never) })
+  const { ada } = await bench.start({ jobs: [type], concurrency: 1 })
+  for (let n = 0; n < 3; n++) ada.submit(type, undefined)
+  await bench.clock.settle()
+  const { items } = await ada.list()
+  expect(items.map(({ status }) => status)).toEqual(['b', 'b', 'b'])
+})
