@@ -3,6 +3,7 @@ import type { AnyStateMachine, AnyStateNode } from 'xstate'
 import type { EndLabels } from './end-labels.ts'
 import { JobchartError } from './error.ts'
 import { stateNodes } from './inert-machine.ts'
+import type { Outcome } from './job.ts'
 import type { ParsedRule } from './notification-rule.ts'
 import { shownValue } from './option-checks.ts'
 
@@ -13,7 +14,8 @@ type Named = { readonly [Kind in 'actions' | 'actors' | 'delays' | 'guards']: { 
  * Refuses a machine that would break its jobs.
  *
  * @throws {JobchartError} `INVALID_DEFINITION` a target state does not exist; a guard or a delay has no
- *   implementation; a delay is not a number; a spawned actor could not be found again after a crash.
+ *   implementation; a delay is not a number; a spawned actor could not be found again after a crash; the tag of a final
+ *   state is a misspelt outcome.
  */
 export function checkMachine(type: string, machine: AnyStateMachine): void {
   // Cast, because XState types this property only for a machine whose generics are known.
@@ -80,7 +82,30 @@ function labelsOf(node: AnyStateNode, isLabelled = false): readonly string[] {
   return [...own, ...inner.flatMap((each) => labelsOf(each, isKnown))]
 }
 
+// A final state without a tag for an outcome is a success. So a tag that was meant as one would make a failure a success.
+function checkTags(type: string, node: AnyStateNode): void {
+  if (node.type !== 'final' || tagsAbove(node).some((tag) => OUTCOMES.some((outcome) => outcome === tag))) return
+  for (const tag of node.tags) {
+    const meant = OUTCOMES.find((outcome) => MEANT[outcome].test(tag))
+    if (meant === undefined) continue
+    throw broken(type, `the final state "${node.id}" has the tag "${tag}", which is no outcome; write tags: '${meant}'`)
+  }
+}
+
+function tagsAbove(node: AnyStateNode): readonly string[] {
+  return [...node.tags, ...(node.parent === undefined ? [] : tagsAbove(node.parent))]
+}
+
+/** Tags that are likely meant as an outcome. */
+const MEANT: { readonly [Each in Outcome]: RegExp } = {
+  success: /^(success(ful)?|succe+ded)$/i,
+  failure: /^(failures?|fail|failed|errors?|errored)$/i,
+  cancelled: /^cancel(l?ed|l?ation)?$/i,
+}
+const OUTCOMES = ['success', 'failure', 'cancelled'] as const satisfies readonly Outcome[]
+
 function checkNode(type: string, node: AnyStateNode, named: Named): void {
+  checkTags(type, node)
   const transitions = [...transitionsOf(type, node)]
   for (const { guard } of transitions) checkGuard(type, guard, named)
   const actions = [...node.entry, ...node.exit, ...transitions.flatMap((each) => each.actions)]

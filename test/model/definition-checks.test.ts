@@ -81,6 +81,29 @@ test.each<[string, object, object, string]>([
   expect(define({ invoke: { src: 'child' } }, { actors: { child } })).toThrow(expect.objectContaining(refusal))
 })
 
+const ending = (state: object, above: object = {}) =>
+  define({ initial: 'a', states: { a: { initial: 'b', ...above, states: { b: { type: 'final', ...state } } } } })
+
+test.each([
+  ...['failed', 'fail', 'Failure', 'failures', 'error', 'errored'].map((tag) => [tag, 'failure'] as const),
+  ...['canceled', 'Cancelled', 'CANCELLED', 'cancel', 'cancellation'].map((tag) => [tag, 'cancelled'] as const),
+  ...['succeeded', 'succeded', 'Success', 'successful'].map((tag) => [tag, 'success'] as const),
+])('the tag %s on a final state is refused, and the error names the state and the outcome %s', (tag, outcome) => {
+  for (const tags of [tag, ['shown', tag]]) {
+    const said = `"(machine).a.b" has the tag "${tag}", which is no outcome; write tags: '${outcome}'`
+    expect(ending({ tags })).toThrow(
+      expect.objectContaining({ code: 'INVALID_DEFINITION', message: expect.stringContaining(said) }),
+    )
+  }
+})
+
+test('other tags, tags beside an outcome, and tags of other states are as the author likes', () => {
+  expect(ending({ tags: ['happy', 'failover', 'errors-shown', 'success-page'] })).not.toThrow()
+  expect(ending({ tags: ['failed', 'failure'] })).not.toThrow()
+  expect(ending({ tags: 'error' }, { tags: 'failure' })).not.toThrow()
+  expect(define({ initial: 'a', states: { a: { tags: ['error', 'canceled'] } } })).not.toThrow()
+})
+
 test('a machine that provides all names that it uses is accepted, however it uses them', () => {
   const config = {
     initial: 'a',
