@@ -120,7 +120,7 @@ const onDefineOf = z.custom<OnDefineOf>((given) => typeof given === 'function', 
 /** The options of `pipelines.define`. */
 export const pipelineSchema = z.strictObject({
   id: name,
-  job: jobType,
+  job: z.union([name, jobType], { error: 'should be a job type made by defineJob, or its name' }),
   input: z.unknown().exactOptional(),
   overlap: overlapRules,
   priority: prioritySchema.default(0),

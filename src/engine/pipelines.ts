@@ -33,7 +33,7 @@ export interface Pipelines {
    *
    * @throws {JobchartError} `INVALID_INPUT` (also if the id is in use but hidden from the caller), `NOT_STORABLE`, `FORBIDDEN`, `UNKNOWN_TYPE`, `STORAGE_UNAVAILABLE`, `OUTCOME_UNKNOWN` (defining it again is safe).
    */
-  define<Type extends AnyJobType>(options: PipelineOptions<Type>, call?: CallOptions): Promise<PipelineView>
+  define<Type extends AnyJobType | string>(options: PipelineOptions<Type>, call?: CallOptions): Promise<PipelineView>
   /** Returns the pipeline. @throws {JobchartError} `PIPELINE_NOT_FOUND` */
   get(id: string, options?: PipelineCallOptions): Promise<PipelineView>
   /** Ordered by id. @throws {JobchartError} `FORBIDDEN`, `INVALID_INPUT` */

@@ -48,13 +48,21 @@ describe('defining', () => {
     expect(next.updatedAt).toBe(new Date(bench.clock.now()).toISOString())
   })
 
+  test('the job type may be given by its name, and the input is checked by the type', async () => {
+    const { ada, nightly } = await started()
+    const first = await ada.pipelines.define(nightly)
+    expect(await ada.pipelines.define({ ...nightly, job: 'elt' })).toEqual(first)
+    expect(await codeOf(ada.pipelines.define({ id: 'p', job: 'elt', input: { day: 5 } }))).toBe('INVALID_INPUT')
+  })
+
   test('an invalid definition is refused and stores nothing', async () => {
     const { ada, nightly, bench } = await started()
     const stranger = defineJob({ type: 'stranger', execute: () => {} })
     const wrong: readonly (readonly [object, string])[] = [
       [{ id: '' }, 'INVALID_INPUT'],
       [{ id: 7 }, 'INVALID_INPUT'],
-      [{ job: 'elt' }, 'INVALID_INPUT'],
+      [{ job: 'stranger' }, 'UNKNOWN_TYPE'],
+      [{ job: 5 }, 'INVALID_INPUT'],
       [{ job: stranger, input: undefined }, 'UNKNOWN_TYPE'],
       [{ input: { day: 7 } }, 'INVALID_INPUT'],
       [{ overlap: 'wait' }, 'INVALID_INPUT'],

@@ -281,6 +281,8 @@ test('an output schema takes what the machine gives', () => {
 
 test('a pipeline takes the input of its job type', async () => {
   await ada.pipelines.define({ id: 'nightly', job: plain })
+  await ada.pipelines.define({ id: 'nightly', job: 'plain' })
+  await ada.pipelines.define({ id: 'nightly', job: 'greet', input: { name: 'world' } })
   await ada.pipelines.define({ id: 'nightly', job: greet, input: { name: 'world' } })
   // @ts-expect-error the input is missing
   await ada.pipelines.define({ id: 'nightly', job: greet })

@@ -38,10 +38,10 @@ import { checkSources, type DependencyOptions, dependencyOf, type ScheduleOption
 import { insertFirst } from './submit.ts'
 
 /** The options of `pipelines.define`. */
-export type PipelineOptions<Type extends AnyJobType = AnyJobType> = {
+export type PipelineOptions<Type extends AnyJobType | string = AnyJobType | string> = {
   /** Unique in the tenant: 1 to 200 characters. */
   readonly id: string
-  /** The job type of the pipeline's runs. Each run uses the newest version that the engine knows. */
+  /** The job type of the pipeline's runs, or its name. Each run uses the newest version that the engine knows. */
   readonly job: Type
   /**
    * What happens to a run while another run holds the slot: `'reject'`, `'queue'`, `'replace'`, or `'skip'` (no run,
@@ -116,7 +116,7 @@ export async function definePipeline(
   )
   const tenant = tenantOf(who, rest.tenant)
   refuseOfPerson(who, 'owner', rest.owner)
-  const jobType = core.types.require(job)
+  const jobType = typeof job === 'string' ? core.types.named(job) : core.types.require(job)
   const given = await parseInput(jobType, rest.input)
   const input = given === undefined ? {} : { input: given }
   const sources = dependsOn?.map((each) => dependencyOf(each))
