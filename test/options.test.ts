@@ -1,10 +1,14 @@
 import {
+  agentTask,
+  batch,
+  batchRun,
   type CreateEngineOptions,
   createEngine,
   defineJob,
   JobchartError,
   type ListOptions,
   memoryStorage,
+  program,
   queueExecutor,
   type RetryCallOptions,
   type RunOptions,
@@ -117,6 +121,23 @@ test.each(definitions)('an invalid option is refused by name: %s', async (option
 
 test('the error for a number given as text says so', () => {
   expect(job({ execute, retry: { limit: '3' } })).toThrow(/^retry\.limit should be a whole number from 0; found "3"$/)
+})
+
+test.each([0, '0s', 0.2])('a time limit of %j would end every attempt at once, so it is refused', (timeout) => {
+  const expected = "timeout should be a duration such as '10m' or milliseconds, more than 0 (leave it out for no limit)"
+  const message = `${expected}; found ${JSON.stringify(timeout)}`
+  for (const make of [
+    job({ execute, timeout }),
+    job({ run: { command: 'ls' }, timeout }),
+    job({ agent: {}, timeout }),
+    () => task({ timeout }, execute),
+    () => agentTask({ timeout }),
+    () => program({ timeout }, { command: 'ls' }),
+    () => batch({ timeout, each: execute }),
+    () => batchRun({ timeout, each: execute }),
+  ]) {
+    expect(make).toThrow(expect.objectContaining({ code: 'INVALID_DEFINITION', message }))
+  }
 })
 
 /** For each misuse of a call, the option that its error names. */

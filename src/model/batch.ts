@@ -8,10 +8,10 @@ import {
   anything,
   callback,
   checkOptions,
-  duration,
   isOptions,
   required,
   schema,
+  timeLimit,
   wholeNumber,
 } from './option-checks.ts'
 import { parseRetry, type Retry, type RetryOptions } from './retry.ts'
@@ -70,7 +70,7 @@ export interface BatchRunOptions<Item = unknown, Output = unknown, Input = unkno
   /** How often a failed item is tried again. */
   readonly retry?: RetryOptions
   /**
-   * The maximum time of one attempt of an item. Then its `signal` is aborted, and the attempt fails with code `TIMEOUT`.
+   * The maximum time of one attempt of an item, more than 0. Then its `signal` is aborted, and the attempt fails with code `TIMEOUT`.
    * If its code has not ended 5 s later, the item fails without a retry. Default: no limit.
    */
   readonly timeout?: Duration
@@ -124,7 +124,7 @@ const RUN = {
   key: callback,
   concurrency: wholeNumber(1),
   retry: anything,
-  timeout: duration,
+  timeout: timeLimit,
   each: required(callback),
 }
 

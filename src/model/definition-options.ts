@@ -19,6 +19,7 @@ import {
   required,
   schema,
   text,
+  timeLimit,
   wholeNumber,
 } from './option-checks.ts'
 
@@ -52,7 +53,7 @@ const OF_FUNCTION: OptionRules = {
   ...COMMON,
   retry: anything,
   recovery: oneOf('restart', 'fail', 'await'),
-  timeout: duration,
+  timeout: timeLimit,
   killGrace: either(duration, oneOf('never')),
   executor: text(),
 }

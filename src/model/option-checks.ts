@@ -1,6 +1,6 @@
 /** Checks options: an unknown name or a value of the wrong kind is refused, and the error names the option. */
 import { type ErrorCode, JobchartError } from './error.ts'
-import { durationMs } from './time.ts'
+import { type Duration, durationMs } from './time.ts'
 
 /** The valid values of an option. */
 export interface OptionRule {
@@ -160,6 +160,12 @@ export const duration: OptionRule = {
       return false
     }
   },
+}
+
+/** A duration that is longer than 0. Without the option, the time has no limit. */
+export const timeLimit: OptionRule = {
+  expected: "a duration such as '10m' or milliseconds, more than 0 (leave it out for no limit)",
+  fits: (value) => duration.fits(value) && durationMs(value as Duration, 'it') > 0,
 }
 
 /** A value as shown in an error. Strings are quoted, so that '3' is not mistaken for 3. */

@@ -16,6 +16,7 @@ import {
   required,
   schema,
   text,
+  timeLimit,
 } from './option-checks.ts'
 import { type MakeProgram, type ProgramOptions, parseProgram } from './program.ts'
 import { parseRetry, type Retry, type RetryOptions } from './retry.ts'
@@ -61,7 +62,7 @@ export interface TaskOptions<Input = unknown, Output = unknown> {
   readonly retry?: RetryOptions
   readonly recovery?: Recovery
   /**
-   * The maximum time of one attempt, from its start. A longer attempt is asked to stop. Once it has stopped, it is
+   * The maximum time of one attempt, from its start, more than 0. A longer attempt is asked to stop. Once it has stopped, it is
    * retried by `retry`, or else fails with code `TIMEOUT`. Default: no limit.
    */
   readonly timeout?: Duration
@@ -146,7 +147,7 @@ export const TASK = {
   events: names,
   retry: anything,
   recovery: oneOf('restart', 'fail', 'await'),
-  timeout: duration,
+  timeout: timeLimit,
   killGrace: either(duration, oneOf('never')),
   limits: anything,
 } satisfies OptionRules
