@@ -17,6 +17,8 @@ import {
   type SubmitOptions,
   task,
 } from 'jobchart'
+import { createAgent } from 'jobchart/agents'
+import { childProcess, workerThreads } from 'jobchart/executors'
 import type { AgentTransport } from 'jobchart/port'
 import { memberJobs } from 'jobchart/presets'
 import { sqliteStorage } from 'jobchart/sqlite'
@@ -31,6 +33,7 @@ const odd = <Value = never>(value: unknown) => value as Value
 const execute = () => 1
 const lifecycle = createMachine({ initial: 'on', states: { on: {} } })
 const job = (options: object) => () => defineJob(odd<{ type: 'x'; execute: () => number }>({ type: 'x', ...options }))
+const INVOKED = 'invoke it in a machine: lifecycle: createMachine({ … invoke: { src } … })'
 const storage = memoryStorage()
 const engine = (options: unknown) => () => createEngine(odd(options))
 /** An engine with valid options except for these. */
@@ -121,6 +124,142 @@ test.each(definitions)('an invalid option is refused by name: %s', async (option
 
 test('the error for a number given as text says so', () => {
   expect(job({ execute, retry: { limit: '3' } })).toThrow(/^retry\.limit should be a whole number from 0; found "3"$/)
+})
+
+/** For each misuse, the whole message of its error. */
+const told: readonly (readonly [() => unknown, string])[] = [
+  [
+    job({ run: execute }),
+    "run should be an object, e.g. { command: 'node', args: ['work.js'] } (for a function, use execute, or task() in a machine); found function",
+  ],
+  [job({ run: {} }), 'run.command should be the path or the name of a program; found undefined'],
+  ...[batch({ each: execute }), task({}, execute)].flatMap((logic) => [
+    [job({ execute: logic }), `execute should be a function; found actor logic: ${INVOKED}`] as const,
+    [job({ agent: logic }), `agent should be an object: { function, version }; found actor logic: ${INVOKED}`] as const,
+    [
+      job({ lifecycle: logic }),
+      `lifecycle should be a machine that XState v5 has made; found actor logic: ${INVOKED}`,
+    ] as const,
+  ]),
+  [job({ execute: lifecycle }), 'execute should be a function; found a machine: give it as lifecycle'],
+  [job({ input: lifecycle, execute }), 'input should be a Standard Schema, as zod makes it; found a machine'],
+  [
+    job({}),
+    'job type "x" needs one of execute (a function), run (a program), agent (what agents run), lifecycle (a machine)',
+  ],
+  [job({ execute, retry: 3 }), 'retry should be an object, e.g. { limit: 3 }; found 3'],
+  [job({ execute, retry: null }), 'retry should be an object, e.g. { limit, backoff, backoffMax }; found null'],
+  [job({ execute, limits: 3 }), 'limits should be an object, e.g. { concurrency: 3 }; found 3'],
+  [job({ agent: 'box-1' }), 'agent should be an object, e.g. { function: \'box-1\' }; found "box-1"'],
+  [
+    job({ execute, retention: '30d' }),
+    'retention should be an object, e.g. { jobs: { success: \'30d\' } }; found "30d"',
+  ],
+  [
+    job({ execute, notify: [{ channels: ['mail'], audience: 'creator' }] }),
+    "notify.0.on should be { outcome }, { status } or { event }, e.g. { outcome: 'failure' }; found undefined",
+  ],
+  [job({ execute, notify: ['mail'] }), 'notify.0 should be an object, e.g. { name: \'mail\' }; found "mail"'],
+  [() => task(odd<never>(execute), execute), 'options of task should be an object, e.g. task({}, run); found function'],
+  [
+    () => batch(odd<never>(undefined)),
+    'options of batch should be an object, e.g. batch({ each, … }); found undefined',
+  ],
+  [
+    () => createAgent(odd<never>(undefined)),
+    'options of createAgent should be an object, e.g. createAgent({ transport, functions, … }); found undefined',
+  ],
+  [
+    () => defineJob(odd<never>(undefined)),
+    'options of defineJob should be an object, e.g. defineJob({ type, execute, … }); found undefined',
+  ],
+  [
+    engine(undefined),
+    'options of createEngine should be an object, e.g. createEngine({ jobs, storage, … }); found undefined',
+  ],
+  [
+    engineWith({ jobs: plain }),
+    'jobs should be a list of job types that defineJob has made; found an object: { type, version, input, … }',
+  ],
+  [
+    engineWith({ jobs: [defineJob({ type: 'x', execute, executor: 'gpu' })] }),
+    'task "execute" of job type "x" names the executor "gpu", which is not among createEngine({ executors }); there are default, live, processes, agents',
+  ],
+  [
+    async () => (await new Bench().start({ jobs })).engine.stop(odd('10s')),
+    'options of stop should be an object, e.g. stop({ timeout: \'10s\' }); found "10s"',
+  ],
+  ...[workerThreads, childProcess].map((make) => {
+    const expected = "module should be the URL of a module, e.g. new URL('./work.js', import.meta.url)"
+    return [() => make(odd<never>({ module: 5 })), `${expected}; found 5`] as const
+  }),
+  [
+    () => workerThreads(odd({})),
+    "module should be the URL of a module, e.g. new URL('./work.js', import.meta.url); found undefined",
+  ],
+]
+
+test.each(told)('the error of a misuse says what to write: %#', async (run, message) => {
+  const error = await errorOf(Promise.resolve().then(run))
+  expect([error.code, error.message]).toEqual(['INVALID_DEFINITION', message])
+})
+
+/** For each misuse of a call, the whole message of its error. */
+const toldByCalls: readonly (readonly [string, (session: Session) => Promise<unknown>])[] = [
+  ['options should be an object, e.g. { format: \'csv\' }; found "csv"', (s) => next(s.report('absent', odd('csv')))],
+  [
+    'options should be an object, e.g. { status: \'failed\' }; found "failed"',
+    (s) => next(s.items('absent', odd('failed'))),
+  ],
+  ['options should be an object, e.g. { by: \'status\' }; found "status"', (s) => s.counts(odd('status'))],
+  ['options should be an object, e.g. { by, … }; found 5', (s) => s.counts(odd(5))],
+  ['options should be an object, e.g. { items: \'failed\' }; found "failed"', (s) => s.retry('absent', odd('failed'))],
+  ['options should be an object, e.g. { view, type, phase, … }; found "mine"', (s) => s.list(odd('mine'))],
+  ['options should be an object, e.g. { signal }; found "now"', (s) => s.get('absent', odd('now'))],
+  ['ids should be given, or else filter; not both', (s) => s.cancelMany(odd({}))],
+  [
+    "options do not fit: ids.0: expected a job's id, e.g. job.id; found an object",
+    async (s) => s.cancelMany({ ids: [odd(await s.submit(plain))] }),
+  ],
+  [
+    'job is not a field of a job, which should be { type, input, … }; the fields are type, input, pipeline, overlap, startAt, priority, labels, assignee, assignment, idempotencyKey, uniqueKey, tenant',
+    async (s) => {
+      const one = odd<never>({ job: plain })
+      const [answer] = await s.submitMany([one])
+      expect(answer?.error).toMatchObject({ issues: [{ path: ['job'] }] })
+      return s.submitMany([one], { atomic: true })
+    },
+  ],
+]
+
+test.each(toldByCalls)('the error of an invalid call says what to write: %s', async (message, call) => {
+  const { ada, engine } = await new Bench().start({ jobs })
+  for (const session of [ada, engine.system]) {
+    const error = await errorOf(call(session))
+    expect([error.code, error.message]).toEqual(['INVALID_INPUT', message])
+  }
+})
+
+test('an unknown name of a job type is said to be unknown, without a version', async () => {
+  const { ada } = await new Bench().start({ jobs })
+  const error = await errorOf(ada.submit('nope'))
+  expect(error.message).toBe('this engine does not know job type "nope"; give it to createEngine({ jobs })')
+})
+
+test('the error of an invalid principal names the field that is wrong', async () => {
+  const { engine } = await new Bench().start({ jobs })
+  for (const [principal, field] of [
+    [{}, 'id'],
+    [{ id: 5 }, 'id'],
+    [{ id: 'x', tenant: '' }, 'tenant'],
+    [{ id: 'x', role: ['editor'] }, 'role'],
+    [{ id: 'x', relations: { 'system:7': 1 } }, 'relations.system:7'],
+  ] as const) {
+    const message = `a principal should be { id, tenant?, role?, relations? }: ${field}: `
+    expect(() => engine.as(odd(principal))).toThrow(
+      expect.objectContaining({ message: expect.stringContaining(message) }),
+    )
+  }
 })
 
 test.each([0, '0s', 0.2])('a time limit of %j would end every attempt at once, so it is refused', (timeout) => {

@@ -211,7 +211,9 @@ export function authorizePipeline(
     return whenKnown(isOver ? verdict : askVerdict(core, who, 'getPipeline', target, signal), (get) => {
       if (isShowing(verdict))
         return isShowing(get) ? narrower(pipelineMask(verdict), pipelineMask(get)) : pipelineMask(verdict)
-      throw isShowing(get) ? forbidden(who, action, `pipeline "${pipeline.id}"`) : pipelineNotFound(pipeline.id)
+      throw isShowing(get)
+        ? forbidden(`"${who.id}"`, action, `pipeline "${pipeline.id}"`)
+        : pipelineNotFound(pipeline.id)
     })
   })
 }
@@ -229,12 +231,12 @@ export function authorizeDefine(
 ): Soon<void> {
   return whenKnown(ask(core, who, 'definePipeline', target, signal), (verdict) => {
     if (isShowing(verdict)) return
-    throw forbidden(who, 'definePipeline', `pipeline "${target.pipeline}" of jobs of type "${target.type}"`)
+    throw forbidden(withRole(who), 'definePipeline', `pipeline "${target.pipeline}" of jobs of type "${target.type}"`)
   })
 }
 
-function forbidden(who: Principal, action: PipelineAction, what: string): JobchartError {
-  return new JobchartError('FORBIDDEN', `"${who.id}" may not ${action.replace('Pipeline', '')} ${what}`)
+function forbidden(who: string, action: PipelineAction, what: string): JobchartError {
+  return new JobchartError('FORBIDDEN', `${who} may not ${action.replace('Pipeline', '')} ${what}`)
 }
 
 /**
@@ -277,10 +279,16 @@ export function authorizeSubmit(
 ): Soon<FieldMask> {
   return whenKnown(ask(core, who, 'submit', target, signal), (verdict) => {
     if (!isShowing(verdict)) {
-      throw new JobchartError('FORBIDDEN', `"${who.id}" may not submit jobs of type "${target.type}"`)
+      throw new JobchartError('FORBIDDEN', `${withRole(who)} may not submit jobs of type "${target.type}"`)
     }
     return who.kind === 'system' ? ALL : jobMask(verdict, core.types.safeOf(target.type))
   })
+}
+
+// Most often, somebody may do nothing because the app gave no role, or one that the policy does not know.
+function withRole({ kind, id, role }: Principal): string {
+  if (kind !== 'user') return `"${id}"`
+  return role === '' ? `"${id}", who has no role (see engine.as),` : `"${id}" with the role "${role}"`
 }
 
 /** Whether the principal may submit such a job. */
@@ -329,7 +337,7 @@ export function authorizeMany(
 ): Soon<readonly Scope[]> {
   if (who.kind === 'system') return [{}]
   return whenKnown(askMany(core, who, action, signal), (scopes) => {
-    if (scopes === undefined) throw new JobchartError('FORBIDDEN', `"${who.id}" may not ${MANY[action]}`)
+    if (scopes === undefined) throw new JobchartError('FORBIDDEN', `${withRole(who)} may not ${MANY[action]}`)
     checkSize(scopes)
     // A scope without a tenant means the principal's own tenant. Only the engine's own session sees all tenants.
     return scopes.map((scope) => ({ ...scope, tenant: scope.tenant ?? who.tenant }))

@@ -1,10 +1,10 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import type { z } from 'zod'
+import { z } from 'zod'
 import { parseWith } from '../context/parse-with.ts'
 import { isPromiseLike, type Soon } from '../context/soon.ts'
 import { JobchartError } from '../model/error.ts'
 import type { JobId } from '../model/job.ts'
-import { isOptions } from '../model/option-checks.ts'
+import { isOptions, objectWith, shownValue } from '../model/option-checks.ts'
 import type { Principal } from '../port/policy.ts'
 
 /** Options of every method. Aborting the signal gives up the call; what was already committed stays committed. */
@@ -15,19 +15,18 @@ export interface CallOptions {
 /**
  * Checks the options of a call.
  *
- * @param names  allowed options besides the signal; `undefined`: the caller checks the other options.
+ * @param known  the names of the allowed options besides the signal; or their schema, by which the caller parses them.
  * @throws {JobchartError} `INVALID_INPUT` the options are not an object, the signal is not an AbortSignal, or an option is unknown.
  */
 export function given<Options extends CallOptions>(
   options: Options | undefined,
-  names?: readonly string[],
+  known?: readonly string[] | z.ZodObject,
 ): Options | undefined {
   if (options === undefined) return undefined
-  if (!isOptions(options)) throw misfit('options', 'should be an object')
+  if (!isOptions(options)) throw noObject('options', options, known)
   const { signal } = options
   if (signal !== undefined && !isSignal(signal)) throw misfit('signal', 'should be an AbortSignal')
-  if (names === undefined) return options
-  refuseUnknown(options, names)
+  if (isNames(known)) refuseUnknown(options, [...known, 'signal'])
   return options
 }
 
@@ -42,15 +41,46 @@ export function parseOptions<Schema extends z.ZodObject>(
   options: object,
   what = 'options',
 ): Soon<StandardSchemaV1.InferOutput<Schema>> {
-  if (!isOptions(options)) throw misfit(what, 'should be an object')
-  refuseUnknown(options, Object.keys(schema.shape))
+  if (!isOptions(options)) throw noObject(what, options, schema)
+  refuseUnknown(options, [...Object.keys(schema.shape), 'signal'])
   return parseWith(schema, options, what)
 }
 
-function refuseUnknown(options: object, names: readonly string[]): void {
-  const unknown = Object.keys(options).find((name) => name !== 'signal' && !names.includes(name))
-  if (unknown === undefined) return
-  throw misfit(unknown, `is not an option here; the options are ${[...names, 'signal'].join(', ')}`)
+/**
+ * Refuses an option that is not among the known ones.
+ *
+ * @param what  what is wrong with it; the known names follow.
+ */
+export function refuseUnknown(
+  options: object,
+  known: readonly string[],
+  what = 'is not an option here; the options are',
+): void {
+  const unknown = Object.keys(options).find((name) => !known.includes(name))
+  if (unknown !== undefined) throw misfit(unknown, `${what} ${known.join(', ')}`)
+}
+
+function isNames(known: readonly string[] | z.ZodObject | undefined): known is readonly string[] {
+  return Array.isArray(known)
+}
+
+// If a text or a number was given, and fits one option only, the error shows it as this option: `{ format: 'csv' }`.
+function noObject(what: string, found: unknown, known: readonly string[] | z.ZodObject = []): JobchartError {
+  // The cast is safe: zod makes all fields of this class.
+  const shape = isNames(known) ? {} : (known.shape as { readonly [name: string]: z.core.$ZodType })
+  const names = isNames(known) ? known : Object.keys(shape)
+  const isPlain = typeof found === 'string' || typeof found === 'number'
+  const [meant, ...others] = isPlain ? names.filter((name) => takes(shape[name], found)) : []
+  const isMeant = meant !== undefined && others.length === 0
+  const isRequired = (name: string) => shape[name] !== undefined && !takes(shape[name], undefined)
+  const form = isMeant
+    ? `{ ${meant}: ${shownValue(found).replaceAll('"', "'")} }`
+    : objectWith([...names, 'signal'], names.filter(isRequired))
+  return misfit(what, `should be an object, e.g. ${form}; found ${shownValue(found)}`)
+}
+
+function takes(schema: z.core.$ZodType | undefined, value: unknown): boolean {
+  return schema !== undefined && z.safeParse(schema, value).success
 }
 
 /**
@@ -84,8 +114,13 @@ function isSignal(signal: unknown): boolean {
  */
 export function idOf(given: unknown, what: 'job' | 'pipeline'): JobId {
   if (typeof given === 'string') return given
-  const expected = `expected a ${what}'s id, e.g. ${what}.id; found ${kindOf(given)}`
+  const expected = idExpected(what, given)
   throw new JobchartError('INVALID_INPUT', expected, { issues: [{ message: expected, path: ['id'] }] })
+}
+
+/** Says that an id is expected in place of what a caller gave. */
+export function idExpected(what: 'job' | 'pipeline', given: unknown): string {
+  return `expected a ${what}'s id, e.g. ${what}.id; found ${kindOf(given)}`
 }
 
 /** What kind of value a caller gave, in words, for error messages. */

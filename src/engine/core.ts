@@ -178,7 +178,8 @@ export class TypeRegistry {
   /** The newest version of a type. @throws {JobchartError} `UNKNOWN_TYPE` it was not given to `createEngine`. */
   named(name: string): AnyJobType {
     const newest = this.#newest.get(this.nameOf(name))
-    return this.require(newest ?? { type: name, version: 'any' })
+    if (newest === undefined) throw unknownType(`"${name}"`)
+    return newest
   }
 
   /** The type of a stored job. `undefined`: only other engines know it. */
@@ -216,11 +217,15 @@ export class TypeRegistry {
     if (typeof job?.type !== 'string' || typeof job.version !== 'string') throw noType()
     const type = this.of(job)
     if (type !== undefined) return type
-    throw new JobchartError(
-      'UNKNOWN_TYPE',
-      `this engine does not know job type "${job.type}" version "${job.version}"; give it to createEngine({ jobs })`,
-    )
+    throw unknownType(`"${job.type}" version "${job.version}"`)
   }
+}
+
+function unknownType(type: string): JobchartError {
+  return new JobchartError(
+    'UNKNOWN_TYPE',
+    `this engine does not know job type ${type}; give it to createEngine({ jobs })`,
+  )
 }
 
 function safeOfAll([first, ...others]: readonly AnyJobType[]): AnyJobType['safe'] | undefined {

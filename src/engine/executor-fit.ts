@@ -19,8 +19,9 @@ export function checkExecutors(
     for (const [src, settings] of tasks) {
       const { executor } = settings
       const named = Object.hasOwn(executors, executor) ? executors[executor] : undefined
-      const wrong =
-        named === undefined ? 'which is not among createEngine({ executors })' : misfitOf(settings, named, work)
+      const known = Object.keys(executors).join(', ')
+      const missing = `which is not among createEngine({ executors }); there are ${known}`
+      const wrong = named === undefined ? missing : misfitOf(settings, named, work)
       if (wrong === undefined) continue
       throw new JobchartError(
         'INVALID_DEFINITION',

@@ -21,6 +21,7 @@ import {
 } from './operations/pipelines.ts'
 import { type PreviewOptions, previewSchedule, type ScheduleOptions } from './operations/schedules.ts'
 import type { Page } from './page.ts'
+import { runSchema } from './pipeline-options.ts'
 import type { JobView, PipelineView } from './view.ts'
 
 /**
@@ -78,7 +79,7 @@ export function pipelinesOf(call: Call): Pipelines {
     define: (options, more) => call((core, who) => definePipeline(core, who, options, given(more, []))),
     get: (id, options) => call((core, who) => getPipeline(core, who, idOf(id, 'pipeline'), given(options, ['tenant']))),
     list: (options) => call((core, who) => listPipelines(core, who, given(options))),
-    run: (id, options) => call((core, who) => runPipeline(core, who, idOf(id, 'pipeline'), given(options))),
+    run: (id, options) => call((core, who) => runPipeline(core, who, idOf(id, 'pipeline'), given(options, runSchema))),
     pause: (id, reason, options) => {
       return call((core, who) => pausePipeline(core, who, idOf(id, 'pipeline'), { reason }, given(options, ['tenant'])))
     },

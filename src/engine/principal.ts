@@ -8,6 +8,7 @@ export interface SessionPrincipal {
   readonly id: string
   /** The tenant of the person. Default `'default'`. */
   readonly tenant?: string
+  /** The one role, as the policy names it: `rolePolicy()` knows `'admin'` and `'editor'`. Default: none. */
   readonly role?: string
   readonly relations?: { readonly [resource: string]: string }
 }
@@ -77,5 +78,7 @@ export function userOf(principal: SessionPrincipal): Principal {
     return { kind: 'user', id, tenant, role, ...(relations === undefined ? {} : { relations }) }
   }
   const issues = parsed.error.issues.map(({ message, path }) => ({ message, path: path.map(String) }))
-  throw new JobchartError('INVALID_INPUT', 'a principal should be { id, tenant?, role?, relations? }', { issues })
+  const wrong = issues.map(({ message, path }) => (path.length === 0 ? message : `${path.join('.')}: ${message}`))
+  const expected = `a principal should be { id, tenant?, role?, relations? }: ${wrong.join('; ')}`
+  throw new JobchartError('INVALID_INPUT', expected, { issues })
 }

@@ -52,6 +52,7 @@ import {
   submit,
   submitMany,
 } from './operations/submit.ts'
+import { countOptionsSchema, countsSchema, listOptionsSchema, retrySchema, submitOptionsSchema } from './options.ts'
 import type { Page } from './page.ts'
 import { type Pipelines, pipelinesOf } from './pipelines.ts'
 import type { JobView } from './view.ts'
@@ -300,21 +301,23 @@ export function createSession(core: () => Core, who: () => Principal, isTrusted 
   // stored, so the cast to the typed methods is safe.
   const session = {
     submit: (type: AnyJobType | string, input: unknown, options?: SubmitOptions) =>
-      answered<JobView>((core, who, answer) => submit(core, who, { type, input }, given(options) ?? {}, answer)),
+      answered<JobView>((core, who, answer) =>
+        submit(core, who, { type, input }, given(options, submitOptionsSchema) ?? {}, answer),
+      ),
     submitMany: (jobs: readonly SubmittedJob[], options?: SubmitManyOptions) =>
       call((core, who) => submitMany(core, who, jobs, given(options, ['atomic']))),
     get: (id: JobId, options?: CallOptions) => call((core, who) => get(core, who, idOf(id, 'job'), given(options, []))),
-    list: (options?: ListOptions) => call((core, who) => list(core, who, given(options))),
-    count: (options?: CountOptions) => call((core, who) => count(core, who, given(options))),
+    list: (options?: ListOptions) => call((core, who) => list(core, who, given(options, listOptionsSchema))),
+    count: (options?: CountOptions) => call((core, who) => count(core, who, given(options, countOptionsSchema))),
     counts: (options: CountsOptions, filter?: CountOptions) =>
-      call((core, who) => counts(core, who, given(options), given(filter))),
+      call((core, who) => counts(core, who, given(options, countsSchema), given(filter, countOptionsSchema))),
     views: (options?: CallOptions) => call((core, who) => views(core, who, given(options, []))),
     send: (id: JobId, command: { readonly type: string }, options?: SendOptions) =>
       call((core, who) => send(core, who, idOf(id, 'job'), command, given(options, []))),
     cancel: (id: JobId, options?: CancelOptions) =>
       call((core, who) => cancel(core, who, idOf(id, 'job'), given(options))),
     retry: (id: JobId, options?: RetryCallOptions) =>
-      call((core, who) => retry(core, who, idOf(id, 'job'), given(options))),
+      call((core, who) => retry(core, who, idOf(id, 'job'), given(options, retrySchema))),
     delete: (id: JobId, options?: CallOptions) =>
       call((core, who) => deleteJob(core, who, idOf(id, 'job'), given(options, []))),
     actions: (ids: JobId | readonly JobId[], options?: CallOptions) =>

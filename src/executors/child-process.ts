@@ -6,7 +6,7 @@ import type { Program } from '../model/program.ts'
 import type { Executor, Work } from '../port/executor.ts'
 import { type ChildCode, ChildProgram } from './child-program.ts'
 import { inheritedOptions } from './exec-argv.ts'
-import { CHILD_RUNNER, moduleUrl } from './module-url.ts'
+import { CHILD_RUNNER, moduleRule, moduleUrl } from './module-url.ts'
 import { ProcessGuard } from './process-guard.ts'
 import { isGroupGone } from './process-handle.ts'
 
@@ -42,7 +42,7 @@ const OPTIONS = {
   concurrency: wholeNumber(1),
   command: text(4_096),
   args: anything,
-  module: anything,
+  module: moduleRule,
   env: anything,
   cwd: text(4_096),
   maxOutput: wholeNumber(0),

@@ -7,7 +7,7 @@ import type { TaskEnd } from '../model/attempt-end.ts'
 import { anything, checkOptions, required, wholeNumber } from '../model/option-checks.ts'
 import { errorValue } from '../model/record.ts'
 import type { Executor, Work } from '../port/executor.ts'
-import { moduleUrl, THREAD_RUNNER } from './module-url.ts'
+import { moduleRule, moduleUrl, THREAD_RUNNER } from './module-url.ts'
 import type { ThreadTask } from './thread-runner.ts'
 
 /** The options of {@link workerThreads}. */
@@ -23,7 +23,7 @@ export interface WorkerThreadsOptions {
   readonly resourceLimits?: ResourceLimits
 }
 
-const OPTIONS = { module: required(anything), concurrency: wholeNumber(1), resourceLimits: anything }
+const OPTIONS = { module: required(moduleRule), concurrency: wholeNumber(1), resourceLimits: anything }
 
 /**
  * Runs each task in a thread of this process, so that long computations do not block the engine's event loop. A thread

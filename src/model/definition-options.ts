@@ -18,6 +18,7 @@ import {
   recordOf,
   required,
   schema,
+  shownValue,
   text,
   timeLimit,
   wholeNumber,
@@ -83,11 +84,13 @@ export function checkJobOptions(options: object): void {
   const kinds = Object.keys(KINDS).filter((kind) => nestedIn(options)[kind] !== undefined)
   if (kinds.length > 1) throw severalKinds(name, kinds)
   const [kind = ''] = kinds
+  refuseLogic(kind, nestedIn(options)[kind])
   // The others may be there as `undefined`.
   const others = Object.fromEntries(
     Object.keys(nestedIn(options)).flatMap((each) => (each in KINDS ? [[each, anything]] : [])),
   )
-  checkOptions(name, options, { ...others, ...(KINDS[kind] ?? NO_KIND) })
+  checkOptions(name, options, { ...others, ...(KINDS[kind] ?? NO_KIND) }, { form: 'defineJob({ type, execute, … })' })
+  if (kind === '') throw ofNoKind(name)
   if (kind === 'agent') checkOptions(name, agent, AGENT, { prefix: 'agent.' })
   if (labels !== undefined) checkOptions(name, labels, LABELS, { prefix: 'labels.' })
   const ofTask: OptionRules = kind === 'lifecycle' ? LIMITS : { ...LIMITS, key: anything }
@@ -97,20 +100,30 @@ export function checkJobOptions(options: object): void {
 /** The options that say what kind of job type it is, and the rules for its options. */
 const KINDS: { readonly [kind: string]: OptionRules } = {
   execute: { ...OF_FUNCTION, execute: required(callback) },
-  run: { ...OF_FUNCTION, run: required(anything) },
-  agent: { ...OF_FUNCTION, agent: required(anything) },
+  run: { ...OF_FUNCTION, run: required(anything, 'a program: { command, args, … }') },
+  agent: { ...OF_FUNCTION, agent: required(anything, 'an object: { function, version }') },
   lifecycle: OF_MACHINE,
 }
 
 const NO_KIND: OptionRules = {
   ...OF_FUNCTION,
   ...OF_MACHINE,
-  ...{ run: anything, agent: anything, lifecycle: anything },
-  execute: {
-    expected: 'a function, or run a program, or agent what agents run, or lifecycle a machine',
-    fits: () => false,
-    isRequired: true,
-  },
+  ...{ execute: anything, run: anything, agent: anything, lifecycle: anything },
+}
+
+function ofNoKind(name: string): JobchartError {
+  const message = 'needs one of execute (a function), run (a program), agent (what agents run), lifecycle (a machine)'
+  return new JobchartError('INVALID_DEFINITION', `${name} ${message}`, { issues: [{ message, path: ['execute'] }] })
+}
+
+// What `batch`, `task` and the like make is logic for an invoke, and no job type by itself.
+function refuseLogic(kind: string, value: unknown): void {
+  if (!isLogic(value) || (kind === 'lifecycle' && isMachine(value))) return
+  const hint = isMachine(value)
+    ? 'give it as lifecycle'
+    : 'invoke it in a machine: lifecycle: createMachine({ … invoke: { src } … })'
+  const message = `should be ${KINDS[kind]?.[kind]?.expected}; found ${shownValue(value)}: ${hint}`
+  throw new JobchartError('INVALID_DEFINITION', `${kind} ${message}`, { issues: [{ message, path: [kind] }] })
 }
 
 function severalKinds(name: string, found: readonly string[]): JobchartError {

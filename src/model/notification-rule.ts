@@ -57,7 +57,7 @@ const EVENTS = EVENT_TYPES.filter((type) => !UNTOLD.includes(type))
 const channels = listOf(text(), `1 to ${CHANNELS_MAX} names of channels, each once`)
 const OF_RULE = {
   name: text(),
-  on: required(anything),
+  on: required(anything, "{ outcome }, { status } or { event }, e.g. { outcome: 'failure' }"),
   level: oneOf('all', 'alerts'),
   channels: required({
     ...channels,

@@ -1,5 +1,6 @@
 /** Checks options: an unknown name or a value of the wrong kind is refused, and the error names the option. */
 import { type ErrorCode, JobchartError } from './error.ts'
+import { isLogic, isMachine } from './logic.ts'
 import { type Duration, durationMs } from './time.ts'
 
 /** The valid values of an option. */
@@ -22,6 +23,8 @@ export interface OptionContext {
   readonly prefix?: string
   /** The code of the error. Default `'INVALID_DEFINITION'`. */
   readonly code?: ErrorCode
+  /** How the options are written, e.g. `task({}, run)`, for the error if they are no object. Default: from the rules. */
+  readonly form?: string
 }
 
 /**
@@ -33,8 +36,10 @@ export interface OptionContext {
 export function checkOptions(name: string, options: unknown, rules: OptionRules, context: OptionContext = {}): void {
   const { prefix = '', code = 'INVALID_DEFINITION' } = context
   if (!isOptions(options)) {
-    const what = prefix === '' ? 'options' : prefix.slice(0, -1)
-    throw misfit(code, what, `should be an object; found ${shownValue(options)}`)
+    const object = objectOf(options, rules)
+    const { form = prefix === '' ? `${name}(${object})` : object } = context
+    const what = `should be an object, e.g. ${form}; found ${shownValue(options)}`
+    throw prefix === '' ? misfit(code, 'options', what, `of ${name} `) : misfit(code, prefix.slice(0, -1), what)
   }
   const unknown = Object.keys(options).find((option) => !Object.hasOwn(rules, option))
   if (unknown !== undefined) {
@@ -60,13 +65,36 @@ export function isOptions(value: unknown): value is { readonly [option: string]:
   return kind === '[object Object]' || kind === '[object Module]'
 }
 
-function misfit(code: ErrorCode, option: string, what: string): JobchartError {
-  return new JobchartError(code, `${option} ${what}`, { issues: [{ message: what, path: option.split('.') }] })
+function misfit(code: ErrorCode, option: string, what: string, of = ''): JobchartError {
+  return new JobchartError(code, `${option} ${of}${what}`, { issues: [{ message: what, path: option.split('.') }] })
 }
 
-/** Makes an option required. */
-export function required(rule: OptionRule): OptionRule {
-  return { ...rule, isRequired: true }
+// An object of options for an error message. If a text or a number was given instead, it is shown as the first option
+// that it fits, e.g. `{ limit: 3 }` for 3. Otherwise the required options are named, or the first ones.
+function objectOf(given: unknown, rules: OptionRules): string {
+  const all = Object.entries(rules)
+  const isPlain = typeof given === 'number' || typeof given === 'string'
+  const meant = all.find(([, rule]) => isPlain && rule.fits !== anything.fits && rule.fits(given))
+  if (meant !== undefined) return `{ ${meant[0]}: ${shownValue(given).replaceAll('"', "'")} }`
+  return objectWith(
+    all.map(([option]) => option),
+    all.filter(([, { isRequired = false }]) => isRequired).map(([option]) => option),
+  )
+}
+
+/** An object of options, for an error message: `{ type, execute, … }`. It names those given, or else the first three. */
+export function objectWith(options: readonly string[], named: readonly string[] = []): string {
+  const shown = named.length > 0 ? named : options.slice(0, 3)
+  return `{ ${shown.join(', ')}${shown.length < options.length ? ', …' : ''} }`
+}
+
+/**
+ * Makes an option required.
+ *
+ * @param expected  the valid values in words, if other code checks the value.
+ */
+export function required(rule: OptionRule, expected: string = rule.expected): OptionRule {
+  return { ...rule, expected, isRequired: true }
 }
 
 /** Text of 1 to `max` characters. Half a surrogate pair is refused, because no storage can keep it. */
@@ -168,12 +196,21 @@ export const timeLimit: OptionRule = {
   fits: (value) => duration.fits(value) && durationMs(value as Duration, 'it') > 0,
 }
 
-/** A value as shown in an error. Strings are quoted, so that '3' is not mistaken for 3. */
+/**
+ * A value as shown in an error. Strings are quoted, so that '3' is not mistaken for 3. Of a large object, only the names
+ * of its first fields are shown.
+ */
 export function shownValue(value: unknown): string {
   if (typeof value === 'number' || typeof value === 'bigint' || value === undefined) return String(value)
   try {
-    return (JSON.stringify(value) ?? typeof value).slice(0, 200)
+    if (isLogic(value)) return isMachine(value) ? 'a machine' : 'actor logic'
+    const text = JSON.stringify(value) ?? typeof value
+    if (text.length > SHOWN_MAX && isOptions(value)) return `an object: ${objectWith(Object.keys(value))}`
+    return text.slice(0, 200)
   } catch {
     return `a ${typeof value} that cannot be shown`
   }
 }
+
+/** The longest JSON text of an object that an error shows. */
+const SHOWN_MAX = 80

@@ -30,7 +30,15 @@ export type ProgramOptions<Input = unknown> = {
 /** Makes the program of one attempt. */
 export type MakeProgram = (context: ProgramContext<never>) => Program
 
-const OPTIONS = { command: required(anything), args: anything, env: anything, cwd: anything, stdin: anything }
+const OPTIONS = {
+  command: required(anything, 'the path or the name of a program'),
+  args: anything,
+  env: anything,
+  cwd: anything,
+  stdin: anything,
+}
+
+const FORM = "{ command: 'node', args: ['work.js'] } (for a function, use execute, or task() in a machine)"
 
 /**
  * Parses the options of a program.
@@ -39,7 +47,7 @@ const OPTIONS = { command: required(anything), args: anything, env: anything, cw
  *   attempt, and throws `INVALID_INPUT` then.
  */
 export function parseProgram<Input>(options: ProgramOptions<Input>): MakeProgram {
-  checkOptions('run', options, OPTIONS, { prefix: 'run.' })
+  checkOptions('run', options, OPTIONS, { prefix: 'run.', form: FORM })
   for (const [part, value] of Object.entries(options)) {
     if (typeof value !== 'function') check(part, value, 'INVALID_DEFINITION')
   }

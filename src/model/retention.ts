@@ -77,7 +77,7 @@ export function parseRetention(options: RetentionOptions | undefined): Retention
 }
 
 function parsed(name: string, options: RetentionOptions, rules: OptionRules): Retention {
-  checkOptions(name, options, rules, { prefix: 'retention.' })
+  checkOptions(name, options, rules, { prefix: 'retention.', form: "{ jobs: { success: '30d' } }" })
   const { jobs, max, ...times } = options
   if (jobs !== undefined && jobs !== null) checkOptions(name, jobs, OUTCOMES, { prefix: 'retention.jobs.' })
   return {

@@ -124,7 +124,7 @@ export function task<Output, Input = unknown>(
   options: TaskOptions<Input, Output>,
   run: TaskRun<NoInfer<Input>, Output> & StorableReturn<Output>,
 ): PromiseActorLogic<Output, Input> {
-  checkOptions('task', options, TASK)
+  checkOptions('task', options, TASK, { form: 'task({}, run)' })
   checkOptions('task', { run }, { run: required(callback) })
   const settings = parseTask(options, run)
   const logic = fromPromise<Output, Input>(async ({ input, signal }) => await run(plainContext(input, signal)))
@@ -208,7 +208,7 @@ export function program<Input = unknown>(
   options: Omit<TaskOptions<Input, ProgramOutput>, 'output' | 'events'>,
   run: ProgramOptions<NoInfer<Input>>,
 ): PromiseActorLogic<ProgramOutput, Input> {
-  checkOptions('program', options, PROGRAM)
+  checkOptions('program', options, PROGRAM, { form: "program({}, { command: 'node' })" })
   const logic = fromPromise<ProgramOutput, Input>(() => Promise.reject(new Error(NO_PROGRAM)))
   return withSettings(logic, parseProgramTask(options, run))
 }

@@ -32,5 +32,5 @@ export function checkSqliteOptions(file: unknown, options: unknown): void {
       `sqliteStorage needs the path of a file, e.g. 'jobs.db'; found ${shownValue(file)}`,
     )
   }
-  checkOptions('sqliteStorage', options, OPTIONS)
+  checkOptions('sqliteStorage', options, OPTIONS, { form: "sqliteStorage('jobs.db', { durability: 'full' })" })
 }

@@ -36,7 +36,7 @@ export function agentConformance(
   make: (served: AgentTransport) => TransportUnderTest | Promise<TransportUnderTest>,
   options: AgentConformanceOptions,
 ): void {
-  checkOptions('agentConformance', options, { test: required(callback) })
+  checkOptions('agentConformance', options, { test: required(callback) }, { form: 'agentConformance(make, { test })' })
   for (const [name, check] of Object.entries(agentChecks)) {
     options.test(name, async () => {
       const open: TransportUnderTest[] = []

@@ -65,7 +65,8 @@ export function authorizationConformance(
   make: () => PolicyUnderTest | Promise<PolicyUnderTest>,
   options: AuthorizationConformanceOptions,
 ): void {
-  checkOptions('authorizationConformance', options, { test: required(callback), answerMsMax: wholeNumber(1) })
+  const rules = { test: required(callback), answerMsMax: wholeNumber(1) }
+  checkOptions('authorizationConformance', options, rules, { form: 'authorizationConformance(make, { test })' })
   const { test, answerMsMax = 5_000 } = options
   const checks = { ...answerChecks, ...agreementChecks, ...oddChecks, ...engineChecks, ...failureChecks }
   for (const [name, check] of Object.entries(checks)) {

@@ -46,7 +46,8 @@ export function executorConformance(
   make: (code: ExecutorCode) => Executor | Promise<Executor>,
   options: ExecutorConformanceOptions,
 ): void {
-  checkOptions('executorConformance', options, { test: required(callback), runs: required(anything), skip: anything })
+  const rules = { test: required(callback), runs: required(anything, 'what the executor runs'), skip: anything }
+  checkOptions('executorConformance', options, rules, { form: 'executorConformance(make, { test, runs })' })
   const { test, runs, skip = {} } = options
   for (const [name, { needs, check }] of Object.entries(executorChecks)) {
     if (needs !== undefined && !needs.includes(runs)) continue

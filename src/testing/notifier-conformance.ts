@@ -44,7 +44,12 @@ export function notifierConformance(
   make: () => NotifierUnderTest | Promise<NotifierUnderTest>,
   options: NotifierConformanceOptions,
 ): void {
-  checkOptions('notifierConformance', options, { test: required(callback) })
+  checkOptions(
+    'notifierConformance',
+    options,
+    { test: required(callback) },
+    { form: 'notifierConformance(make, { test })' },
+  )
   for (const [name, check] of Object.entries(checks)) {
     options.test(name, async () => {
       const under = await make()

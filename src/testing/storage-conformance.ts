@@ -62,7 +62,12 @@ export function storageConformance(
   make: () => StorageUnderTest | Promise<StorageUnderTest>,
   options: StorageConformanceOptions,
 ): void {
-  checkOptions('storageConformance', options, { test: required(callback) })
+  checkOptions(
+    'storageConformance',
+    options,
+    { test: required(callback) },
+    { form: 'storageConformance(make, { test })' },
+  )
   const { test } = options
   const checks = {
     ...writingChecks,

@@ -34,6 +34,20 @@ const others: readonly (readonly [string, SessionPrincipal])[] = [
   ['nobody in particular', { id: 'ada' }],
 ]
 
+test('a refusal to a person whose role the policy does not know says which role it is', async () => {
+  const { engine } = await new Bench().start({ jobs: [defineJob({ type: 'w', execute: () => {} })] })
+  for (const [principal, who] of [
+    [{ id: 'x' }, '"x", who has no role (see engine.as),'],
+    [{ id: 'x', roles: ['editor'] } as SessionPrincipal, '"x", who has no role (see engine.as),'],
+    [{ id: 'x', role: 'Editor' }, '"x" with the role "Editor"'],
+  ] as const) {
+    const session = engine.as(principal)
+    const messageOf = async (call: Promise<unknown>) => (await errorOf(call)).message
+    expect(await messageOf(session.submit('w'))).toBe(`${who} may not submit jobs of type "w"`)
+    expect(await messageOf(session.list())).toBe(`${who} may not list jobs`)
+  }
+})
+
 test('a caller who may cancel a job and not see it gets only its id and time of creation', async () => {
   const bench = new Bench()
   const type = defineJob({ type: 'w', execute: new Work().obedient })

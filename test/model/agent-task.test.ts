@@ -279,7 +279,10 @@ describe('a job type with agent', () => {
       { agent: {}, retries: 1 },
       /^retries is not an option of job type "j"; its options are (?!.*(execute|run\b|lifecycle))/,
     ],
-    [{}, /^execute should be a function, or run a program, or agent what agents run, or lifecycle a machine/],
+    [
+      {},
+      /^job type "j" needs one of execute \(a function\), run \(a program\), agent \(.*\), lifecycle \(a machine\)$/,
+    ],
   ])('refuses options that do not fit: %#', (options, message) => {
     expect(() => defineJob({ type: 'j', ...(options as object) } as never)).toThrow(
       expect.objectContaining({ code: 'INVALID_DEFINITION', message: expect.stringMatching(message) }),

@@ -4,7 +4,7 @@ import { type ErrorCode, JobchartError } from '../../model/error.ts'
 import type { JobId } from '../../model/job.ts'
 import { isOptions } from '../../model/option-checks.ts'
 import type { Principal } from '../../port/policy.ts'
-import { type CallOptions, given, kindOf, misfit, parseOptions } from '../call-options.ts'
+import { type CallOptions, given, idExpected, kindOf, misfit, parseOptions } from '../call-options.ts'
 import type { Core } from '../core.ts'
 import { countOptionsSchema, cursorSchema, retrySchema } from '../options.ts'
 import type { Page } from '../page.ts'
@@ -59,8 +59,9 @@ export type RetryAnswer = JobAnswer & { readonly retriedBy?: string }
 
 /** The most jobs that one call of `cancelMany`, `retryMany` or `deleteMany` acts on. */
 const MANY_MAX = 1_000
+const jobId = z.string({ error: ({ input }) => idExpected('job', input) })
 const choice = {
-  ids: z.array(z.string()).max(MANY_MAX).optional(),
+  ids: z.array(jobId).max(MANY_MAX).optional(),
   filter: z.unknown().optional(),
   limit: z.int().min(1).max(MANY_MAX).optional(),
   cursor: cursorSchema,
@@ -185,7 +186,7 @@ async function chosenJobs(
   { ids, filter, limit, cursor: first }: Choice,
   signal: AbortSignal | undefined,
 ): Promise<Page<string>> {
-  if ((ids === undefined) === (filter === undefined)) throw misfit('ids', 'or filter should be given, and not both')
+  if ((ids === undefined) === (filter === undefined)) throw misfit('ids', 'should be given, or else filter; not both')
   if (ids !== undefined) {
     if (limit !== undefined) throw misfit('limit', 'is for a filter; all of the ids are acted on')
     if (first !== undefined) throw misfit('cursor', 'is for a filter; all of the ids are acted on')

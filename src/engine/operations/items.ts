@@ -57,7 +57,7 @@ export async function* items(
   id: JobId,
   options?: ItemOptions,
 ): AsyncGenerator<ItemView> {
-  const { signal, ...more } = given(options) ?? {}
+  const { signal, ...more } = given(options, itemOptionsSchema) ?? {}
   const { after, status } = await parseOptions(itemOptionsSchema, more)
   for (let last: number | undefined = after; last !== undefined; ) {
     signal?.throwIfAborted()

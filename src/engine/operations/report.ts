@@ -82,7 +82,7 @@ export async function* report(
   id: JobId,
   options?: ReportOptions,
 ): AsyncGenerator<string> {
-  const { signal, ...more } = given<Partial<ReportOptions>>(options) ?? {}
+  const { signal, ...more } = given<Partial<ReportOptions>>(options, reportSchema) ?? {}
   const { format, status, columns } = await parseOptions(reportSchema, more)
   const asking = { core, who, signal }
   const sources = await sourcesOf(asking, id)

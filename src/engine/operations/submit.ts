@@ -11,7 +11,7 @@ import { overlapFor, type Pipeline } from '../../model/pipeline.ts'
 import { canonicalText, type Json } from '../../model/storable.ts'
 import type { Principal } from '../../port/policy.ts'
 import { allowed, authorizeSubmit, maskOfAnswer, withoutHiddenJob } from '../authorization.ts'
-import { type CallOptions, misfit, parseOptions, tenantOf } from '../call-options.ts'
+import { type CallOptions, misfit, parseOptions, refuseUnknown, tenantOf } from '../call-options.ts'
 import type { Core } from '../core.ts'
 import { decidesFacts, type Facts, factsOf } from '../facts.ts'
 import { type FieldMask, narrower } from '../field-mask.ts'
@@ -210,11 +210,14 @@ function eachAlone(
   })
 }
 
+const JOB_OPTIONS = ['type', 'input', ...Object.keys(submitOptionsSchema.shape)]
+
 // Returns `call` itself if the job has no options of its own, as most have none.
 function optionsOf(job: SubmittedJob, call: CallOptions): SubmitOptions {
   for (const name in job) {
     if (name === 'type' || name === 'input') continue
     const { type, input, ...options } = job
+    refuseUnknown(options, JOB_OPTIONS, 'is not a field of a job, which should be { type, input, … }; the fields are')
     return { ...options, ...call }
   }
   return call
