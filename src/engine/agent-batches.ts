@@ -88,10 +88,11 @@ function copied<Name extends 'input' | 'output'>(name: Name, value: unknown): { 
 
 // An agent sends a piece again if it got no answer. The counts of a piece include its ends, so a piece with ends that
 // is stored already has the stored counts.
-async function isStored({ core }: Reporting, { job, task }: Held, { added, ended, counts }: BatchPiece) {
+async function isStored({ core }: Reporting, { job, task }: Held, { added, ended, counts, isLast }: BatchPiece) {
   const { progress } = job
   if (ended.length > 0) {
-    return progress?.invocation === task.invocation && settledOf(progress) === settledOf(counts)
+    const isCounted = progress?.invocation === task.invocation && settledOf(progress) === settledOf(counts)
+    return isCounted && (isLast !== true || progress.isOver === true)
   }
   const [first] = added
   if (first === undefined) return false

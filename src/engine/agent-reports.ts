@@ -8,7 +8,7 @@
 import { parseWith } from '../context/parse-with.ts'
 import { type AgentKey, agentOf } from '../model/agent.ts'
 import type { TaskEnd } from '../model/attempt-end.ts'
-import { isDrained } from '../model/batch-record.ts'
+import { batchProgress, isDrained, NO_BATCH_CODE } from '../model/batch-record.ts'
 import { type Decision, type DecisionContext, end, release, report, started } from '../model/decision.ts'
 import type { AnyJobType } from '../model/definition.ts'
 import { isUnreadable, JobchartError } from '../model/error.ts'
@@ -113,9 +113,13 @@ export async function reportDone(reporting: Reporting, output: Json | undefined,
 }
 
 async function outputOf(reporting: Reporting, output: Json | undefined): Promise<{ readonly output?: Json }> {
-  const { task, type } = await heldBy(reporting)
-  const { output: schema } = settingsOf(type, task)
+  const { job, task, type } = await heldBy(reporting)
+  const { output: schema, batch } = settingsOf(type, task)
   try {
+    // Nobody waits for the counts of a task that was told to stop.
+    if (batch !== undefined && task.status === 'claimed' && batchProgress(job, task).isOver !== true) {
+      throw new JobchartError('INVALID_STATE', NO_BATCH_CODE, { jobId: job.id })
+    }
     const parsed = schema === undefined ? output : await parseWith(schema, output, 'output')
     return parsed === undefined ? {} : { output: storableCopy(parsed, 'output', true) }
   } catch (error) {

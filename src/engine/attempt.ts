@@ -6,7 +6,7 @@ import { CodeContext } from '../context/task-context.ts'
 import { codeEnd, failedEnd, givenEnd } from '../context/task-end.ts'
 import type { TaskEnd } from '../model/attempt-end.ts'
 import type { BatchStart } from '../model/batch-piece.ts'
-import { batchStart, isDrained } from '../model/batch-record.ts'
+import { batchStart, isDrained, NO_BATCH_CODE } from '../model/batch-record.ts'
 import type { TaskReport } from '../model/decision.ts'
 import type { AnyJobType } from '../model/definition.ts'
 import { JobchartError } from '../model/error.ts'
@@ -232,7 +232,13 @@ export class Attempt implements Reporter {
     this.#inboxMade?.close()
     this.#hasEnded = true
     const end = this.#codeEnd !== undefined && given === this.#codeEnd ? given : givenEnd(given)
-    return this.#reportsMade?.written()?.then(() => end) ?? end
+    return this.#reportsMade?.written()?.then(() => this.#checked(end)) ?? this.#checked(end)
+  }
+
+  // Code that is not made for batches runs no item, and would end the batch with an output that is no counts.
+  #checked(end: TaskEnd): TaskEnd {
+    if (!end.ok || this.settings.batch === undefined || this.reports.isBatchOver) return end
+    return { ...failedEnd(new JobchartError('INVALID_DEFINITION', NO_BATCH_CODE)), isFinal: true }
   }
 
   /**

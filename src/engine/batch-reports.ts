@@ -61,6 +61,12 @@ export class BatchReports {
     return this.#stored
   }
 
+  /** Whether the batch has stored its last piece. */
+  get isBatchOver(): boolean {
+    const { job, task } = this.#of
+    return (this.#stored ?? batchProgress(job, task)).isOver === true
+  }
+
   /** Writes items, and the counts after them. */
   items(piece: BatchPiece): Promise<void> {
     return this.#inTurn(() => this.#writeItems(piece))

@@ -154,6 +154,11 @@ export class Reports implements TaskChannel {
     return this.#beforeEnd(this.#batchReports.items(piece))
   }
 
+  /** Whether the batch has stored its last piece. */
+  get isBatchOver(): boolean {
+    return this.#batchReports.isBatchOver
+  }
+
   /** The recorded items of a batch, with those of the jobs that the job retries. */
   recordedItems(range: { readonly from: number; readonly to: number }): Promise<readonly RecordedItem[]> {
     return this.#batchReports.recordedItems(range)

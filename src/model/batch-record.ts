@@ -66,6 +66,10 @@ export function batchProgress({ progress }: Pick<Job, 'progress'>, { invocation 
 }
 
 /** The counts of a batch, as its chart gets them. */
+/** Why an attempt of a batch may not end with a success before its last piece is stored. */
+export const NO_BATCH_CODE =
+  'this task is a batch, and its code has ended without the items: the code of a batch should be made by batchRun({ each })'
+
 export function batchCounts({ total, completed, failed, skipped = 0 }: StampedProgress): BatchCounts {
   return { ...(total === undefined ? {} : { total }), completed, failed, skipped }
 }

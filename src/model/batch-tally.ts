@@ -27,7 +27,7 @@ export class BatchTally {
   }
 
   /** The progress after a piece. Call this once for each piece, in the order in which they are written. */
-  after({ added, ended, counts, running, begun, careful }: BatchPiece): StampedProgress {
+  after({ added, ended, counts, running, begun, careful, isLast }: BatchPiece): StampedProgress {
     const { invocation = 0, begun: before = 0, open: openBefore = 0, known = 0 } = this.#progress
     let open = openBefore
     // Items that have ended although they have not begun. Mostly, there are none.
@@ -43,7 +43,8 @@ export class BatchTally {
       return index > begun
     })
     const own = { invocation, begun, open: Math.max(0, open), known: known + added.length }
-    this.#progress = { ...counts, running, ...own, ...(careful === undefined ? {} : { careful }) }
+    const marks = { ...(careful === undefined ? {} : { careful }), ...(isLast === true ? { isOver: isLast } : {}) }
+    this.#progress = { ...counts, running, ...own, ...marks }
     return this.#progress
   }
 }

@@ -129,6 +129,8 @@ export interface StampedProgress extends Omit<Progress, 'waiting'> {
   readonly known?: number
   /** For a batch: the index of the item that runs alone. */
   readonly careful?: number
+  /** For a batch: its last piece is stored, so the attempt may end with a success. */
+  readonly isOver?: true
 }
 
 /** The counts of a progress, without its time and token. */

@@ -49,7 +49,7 @@ export interface AgentTransport {
   readonly log: (claim: ClaimKey, lines: readonly AgentLine[], number?: number) => Promise<void>
   /** Records the result of one part of the work. */
   readonly item: (claim: ClaimKey, key: string, report?: ItemReport) => Promise<void>
-  /** Writes items of a batch: at most 1,000 new ones and 1,000 ends. */
+  /** Writes items of a batch: at most 1,000 new ones and 1,000 ends. The last piece has `isLast`. */
   readonly items: (claim: ClaimKey, piece: BatchPiece) => Promise<void>
   /** The recorded items of a batch whose indexes are in a range of at most 1,000, by index. */
   readonly recordedItems: (
@@ -65,7 +65,12 @@ export interface AgentTransport {
   readonly step: (claim: ClaimKey, name: string, result?: Json) => Promise<void>
   /** Sends an event to the job's chart. @throws {JobchartError} `INVALID_STATE` the chart does not take it now. */
   readonly event: (claim: ClaimKey, event: TaskMessage) => Promise<void>
-  /** Ends the task with its output. @throws {JobchartError} `INVALID_STATE` the chart does not take the end now. */
+  /**
+   * Ends the task with its output.
+   *
+   * @throws {JobchartError} `INVALID_STATE` the chart does not take the end now, or the task is a batch whose last piece
+   *   was not written.
+   */
   readonly done: (claim: ClaimKey, output?: Json) => Promise<void>
   /** Ends the attempt with an error. `isFinal`: the task is not retried. */
   readonly fail: (claim: ClaimKey, error: Json, options?: { readonly isFinal?: boolean }) => Promise<void>

@@ -5,7 +5,7 @@ import { explore } from 'jobchart/testing'
 import { describe, expect, test } from 'vitest'
 import { assign, createMachine, setup } from 'xstate'
 import { Bench, codeOf } from './bench.ts'
-import { scrapeType } from './hand-batch.ts'
+import { Hands, scrapeType } from './hand-batch.ts'
 
 type BatchLogic = ReturnType<typeof batch>
 
@@ -423,4 +423,62 @@ test('batchRun of an agent that is given another task than a batch fails it, and
     error: { code: 'INVALID_DEFINITION', message: expect.stringContaining('invoke batch({ function:') },
   })
   await agent.stop()
+})
+
+describe('code that batchRun has not made', () => {
+  const wrong = expect.stringContaining('should be made by batchRun({ each })')
+
+  test.each([[['a', 'b']], [[]]])(
+    'of an agent fails the batch, and its output is no counts (items: %j)',
+    async (list) => {
+      const bench = new Bench()
+      const type = batchType(batch({ function: 'urls' }))
+      const { ada, engine } = await bench.start({ jobs: [type] })
+      const functions = [{ name: 'urls', run: () => ({ completed: 2, failed: 0 }) }]
+      const agent = createAgent({ transport: engine.asAgent({ id: 'a1' }).agents, functions, clock: bench.clock })
+      await agent.start()
+      const { id } = await ada.submit(type, list)
+      await bench.clock.advance(1_000)
+      expect(await ada.get(id)).toMatchObject({ status: 'failed', error: { code: 'INVALID_STATE', message: wrong } })
+      const stopped = agent.stop()
+      await bench.clock.advance(60_000)
+      await stopped
+    },
+  )
+
+  test.each(['done', 'exit'] as const)('of an agent may not report %s before its last piece', async (how) => {
+    const bench = new Bench()
+    const type = batchType(batch({ function: 'urls' }))
+    const { ada, engine } = await bench.start({ jobs: [type] })
+    const { agents } = engine.asAgent({ id: 'a1' })
+    await agents.register({ functions: [{ name: 'urls' }] })
+    const { id } = await ada.submit(type, ['a'])
+    const [held] = await agents.claim()
+    if (held === undefined) throw new Error('the agent got no task')
+    const claim = { job: held.job.id, token: held.token }
+    const end = () => (how === 'done' ? agents.done(claim, 'all') : agents.exit(claim, 0))
+    await expect(end()).rejects.toMatchObject({ code: 'INVALID_STATE', message: wrong })
+    const counts = { total: 1, completed: 1, failed: 0, skipped: 0 }
+    const all = { added: [{ index: 1, key: 'a' }], counts, running: 0, begun: 1 }
+    const ended = [{ index: 1, status: 'completed', attempts: 1 }] as const
+    await agents.items(claim, { ...all, ended })
+    await expect(end()).rejects.toMatchObject({ code: 'INVALID_STATE', message: wrong })
+    // The same items again, now as the last piece.
+    await agents.items(claim, { ...all, ended, isLast: true })
+    await end()
+    expect(await ada.get(id)).toMatchObject({ status: 'completed', progress: counts })
+  })
+
+  test.each([[['a']], [[]]])('of an executor fails the batch, and is not tried again (items: %j)', async (list) => {
+    const bench = new Bench()
+    const hands = new Hands()
+    const type = scrapeType({ retry: { limit: 3 } })
+    const { ada } = await bench.start({ jobs: [type], executors: { hands } })
+    const { id } = await ada.submit(type, list)
+    await bench.clock.settle()
+    hands.attempt().end({ ok: true, output: { completed: 1 } })
+    await bench.clock.advance(60_000)
+    expect(await ada.get(id)).toMatchObject({ status: 'broken', error: { code: 'INVALID_DEFINITION', message: wrong } })
+    expect(hands.attempts).toHaveLength(1)
+  })
 })

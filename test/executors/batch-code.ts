@@ -15,3 +15,6 @@ export const scrape = batchRun({
     return { pid: process.pid, item }
   },
 })
+
+/** Not the code of a batch: it runs no items. */
+export const plain = (): object => ({ completed: 2, failed: 0 })

@@ -28,6 +28,23 @@ const scraping = defineJob({
   }),
 })
 
+const plain = defineJob({
+  type: 'plain',
+  input: z.array(z.string()),
+  lifecycle: setup({
+    types: { context: {} as { list: string[] }, input: {} as string[] },
+    actors: { scrape: batch<unknown, unknown, string[]>({ executor: 'elsewhere', function: 'plain' }) },
+  }).createMachine({
+    context: ({ input }) => ({ list: input }),
+    initial: 'scraping',
+    states: {
+      scraping: { invoke: { src: 'scrape', input: ({ context }) => context.list, onDone: 'done', onError: 'failed' } },
+      done: { type: 'final', tags: 'success' },
+      failed: { type: 'final', tags: 'failure' },
+    },
+  }),
+})
+
 describe.each([
   ['a process', () => childProcess({ module })],
   ['a thread', () => workerThreads({ module })],
@@ -54,5 +71,12 @@ describe.each([
     expect(await ada.result(id)).toMatchObject({ status: 'done', progress: counts })
     const items = await allOf(ada.items(id, { status: 'failed' }))
     expect(items).toMatchObject([{ key: '1001', status: 'failed', error: { name: 'TypeError' } }])
+  })
+
+  test.each([[['a', 'b']], [[]]])('fails if its code is a plain function (items: %j)', async (list) => {
+    const { ada } = await newEngine({ jobs: [plain], executors: { elsewhere: make() } })
+    const { id } = await ada.submit(plain, list)
+    const message = expect.stringContaining('should be made by batchRun({ each })')
+    expect(await ada.result(id)).toMatchObject({ status: 'failed', error: { code: 'INVALID_DEFINITION', message } })
   })
 })
