@@ -150,7 +150,7 @@ export type {
   ItemRun,
   RemoteBatchOptions,
 } from './model/batch.ts'
-export type { BatchCounts } from './model/batch-piece.ts'
+export type { BatchCounts, ItemsToRetry } from './model/batch-piece.ts'
 export type { ChartEvent } from './model/chart.ts'
 export type { By, Command, CommandEvent, CommandOf, CommandSchemas, Commands, SchemasOf } from './model/command.ts'
 export {

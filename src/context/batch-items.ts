@@ -126,7 +126,7 @@ export class ItemReader {
     const { again, careful, losses } = this.#start
     if (own === undefined) {
       if (again === 'failed' && row?.status !== 'failed') return undefined
-      if (again === 'rest' && row?.status === 'completed') return undefined
+      if (again === 'unfinished' && row?.status === 'completed') return undefined
     } else if (own.status !== 'waiting') return undefined
     else if (index === careful && losses >= LOSSES_MAX) {
       ended.push(lostItem(index))

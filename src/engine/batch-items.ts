@@ -1,5 +1,5 @@
 /** The recorded items of a batch, with those of the jobs that its job retries. */
-import type { RecordedItem } from '../model/batch-piece.ts'
+import type { ItemsToRetry, RecordedItem } from '../model/batch-piece.ts'
 import { batchStart } from '../model/batch-record.ts'
 import { JobchartError } from '../model/error.ts'
 import { BATCH_NUMBERS, batchNumber } from '../model/item.ts'
@@ -57,7 +57,10 @@ function retriedGone({ id }: Job, what: string): JobchartError {
   return new JobchartError('INVALID_STATE', `a job that this one retries was deleted, ${what}`, { jobId: id })
 }
 
-function batchesIn(jobs: readonly Job[], { invoke, ordinal }: Omit<BatchRun, 'invocation'>): readonly BatchOf[] {
+function batchesIn(
+  jobs: readonly Job[],
+  { invoke, ordinal }: Pick<BatchRun, 'invoke' | 'ordinal'>,
+): readonly BatchOf[] {
   return jobs.flatMap(({ id: jobId, batches = [] }) => {
     const run = batches.find((each) => each.invoke === invoke && each.ordinal === ordinal)
     return run === undefined ? [] : [{ jobId, invocation: run.invocation }]
@@ -156,41 +159,41 @@ function indexOf({ number, invocation }: Row): number {
 /**
  * Which items of a job's batches run again in its retry.
  *
- * @throws {JobchartError} `INVALID_STATE` only the failed items are to run again, and there are none. Or nobody knows which
- * items were completed.
+ * @throws {JobchartError} `INVALID_STATE` there are no such `items`. Or nobody knows which items were completed.
  */
 export async function retriedItems(
   storage: StorageConnection,
   job: Job,
   isFresh: boolean,
-  items: 'failed' | undefined,
+  items: ItemsToRetry | undefined,
 ): Promise<{ readonly again?: BatchAgain }> {
   if (items === undefined && (isFresh || job.outcome === 'success')) return {}
-  const again = await againOf(storage, job, items ?? 'rest')
-  if (items !== undefined && !again.runs.some(({ failed }) => failed > 0)) {
-    const why = again.runs.length === 0 ? 'the job has had no batch' : 'no item of the job has failed'
-    throw new JobchartError('INVALID_STATE', `${why}, so there is none to run again`, { jobId: job.id })
-  }
-  return again.runs.length === 0 ? {} : { again }
-}
-
-async function againOf(storage: StorageConnection, job: Job, items: BatchAgain['items']): Promise<BatchAgain> {
   const retried = await retriedJobs(storage, job)
   // Items that a deleted job has completed would run again.
-  if (items === 'rest' && !retried.isWhole) {
-    throw retriedGone(job, 'so nobody knows which items were completed; use items: "failed", or fresh: true')
+  if (items !== 'failed' && !retried.isWhole) {
+    throw retriedGone(job, "so nobody knows which items were completed; use items: 'failed', or fresh: true alone")
   }
   const jobs = [job, ...retried.jobs]
   const runs: AgainRun[] = []
-  for (const { invoke, ordinal } of allRuns(jobs)) {
+  let isLeft = false
+  for (const { invoke, ordinal, total = Number.POSITIVE_INFINITY } of allRuns(jobs)) {
     const batches = batchesIn(jobs, { invoke, ordinal })
-    runs.push({ invoke, ordinal, ...(countsInRecord(job, batches) ?? (await countsOfRows(storage, batches))) })
+    const counts = countsInRecord(job, batches) ?? (await countsOfRows(storage, batches))
+    runs.push({ invoke, ordinal, ...counts })
+    if (items === 'failed' ? counts.failed > 0 : counts.completed < total) isLeft = true
   }
-  return { items, runs, jobs: jobs.length }
+  if (items !== undefined && !isLeft) throw noneLeft(job, items, runs)
+  return runs.length === 0 ? {} : { again: { items: items ?? 'unfinished', runs, jobs: jobs.length } }
+}
+
+function noneLeft({ id: jobId }: Job, items: ItemsToRetry, runs: readonly AgainRun[]): JobchartError {
+  const none = items === 'failed' ? 'no item of the job has failed' : 'all items of the job were completed'
+  const why = runs.length === 0 ? 'the job has had no batch' : none
+  return new JobchartError('INVALID_STATE', `${why}, so there is none to run again`, { jobId })
 }
 
 // The batches of all these jobs. A retry may have ended before it entered each batch of the job that it retries.
-function allRuns(jobs: readonly Job[]): readonly Omit<BatchRun, 'invocation'>[] {
+function allRuns(jobs: readonly Job[]): readonly BatchRun[] {
   const runs = new Map<string, BatchRun>()
   for (const { batches = [] } of jobs) for (const run of batches) runs.set(`${run.ordinal} ${run.invoke}`, run)
   return [...runs.values()]

@@ -1,5 +1,6 @@
 /** The check of what `followUp` of a job type returns. */
 import { z } from 'zod'
+import { itemsToRetrySchema } from './item-options.ts'
 import { jobType, labelsSchema, name, newAssignmentSchema, prioritySchema } from './options.ts'
 
 const followingJob = {
@@ -25,7 +26,7 @@ export const followUpsSchema = z
             kind: z.literal('retry'),
             input: z.unknown().exactOptional(),
             fresh: z.boolean().exactOptional(),
-            items: z.literal('failed').exactOptional(),
+            items: itemsToRetrySchema.exactOptional(),
             ...followingJob,
           })
           .refine(({ items, ...retry }) => items === undefined || !Object.hasOwn(retry, 'input'), {

@@ -12,6 +12,7 @@
  */
 
 import { parseWith } from '../context/parse-with.ts'
+import type { ItemsToRetry } from '../model/batch-piece.ts'
 import type { JobDecision, NewJob } from '../model/decision.ts'
 import type { AnyJobType } from '../model/definition.ts'
 import { JobchartError, jobError, pipelineNotFound } from '../model/error.ts'
@@ -193,7 +194,7 @@ class Preparation {
         const { createdBy, assignee, labels, priority, pipeline, uniqueKey, retries = 0, id: retryOf } = job
         const fresh = isFresh(followUp)
         const items = await this.#retriedItems(fresh, followUp.items)
-        const own = { ...continued(job, fresh), ...items }
+        const own = { ...continued(job, fresh, followUp.items), ...items }
         const link = { retryOf, retries: retries + 1, trigger: 'retry', ...own } as const
         const key = uniqueKey === undefined ? {} : { uniqueKey }
         const kept = { ...(assignee === undefined ? {} : { assignee }), ...assignmentOf(job) }
@@ -289,7 +290,7 @@ class Preparation {
     }
   }
 
-  async #retriedItems(fresh: boolean, items: 'failed' | undefined): Promise<Pick<NewJob, 'again'>> {
+  async #retriedItems(fresh: boolean, items: ItemsToRetry | undefined): Promise<Pick<NewJob, 'again'>> {
     try {
       return await retriedItems(this.#core.storage, this.#ended.job, fresh, items)
     } catch (error) {

@@ -10,6 +10,12 @@ const itemStatuses = z
   .transform((statuses) => [...new Set(statuses)])
   .optional()
 
+/** Which items a retry runs. */
+export const itemsToRetrySchema = z.enum(['failed', 'unfinished'], {
+  error:
+    "should be 'failed' (the items that failed) or 'unfinished' (all that were not completed: failed, skipped, waiting)",
+})
+
 /** The options of `items`. */
 export const itemOptionsSchema = z.strictObject({ after: z.int().min(0).default(0), status: itemStatuses })
 

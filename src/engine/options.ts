@@ -27,6 +27,7 @@ import type { Policy } from '../port/policy.ts'
 import type { Storage } from '../port/storage.ts'
 import { checkExecutors } from './executor-fit.ts'
 import type { OnHealth } from './health.ts'
+import { itemsToRetrySchema } from './item-options.ts'
 import type { OnPolicyError } from './policy-answer.ts'
 import type { FindPrincipal } from './principal.ts'
 import type { OnListenerError } from './publisher.ts'
@@ -258,7 +259,7 @@ export const submitOptionsSchema = z
 /** The options of `retry`. */
 export const retrySchema = z.strictObject({
   fresh: z.boolean().default(false),
-  items: z.literal('failed').optional(),
+  items: itemsToRetrySchema.optional(),
   assignment: newAssignmentSchema.optional(),
 })
 

@@ -141,11 +141,12 @@ export interface Session {
    * creator, and must be allowed to read the input and to submit such a job.
    *
    * The new job continues the old one: it has the recorded steps of that job and its child jobs, and the step keys and
-   * `idempotencyKey`s of the first try. With `fresh`, or if the old job succeeded, it has no recorded steps, and new
-   * keys. The `uniqueKey` is kept: while another job holds it, the retry fails with `ALREADY_RUNNING`. Completed items of
-   * a batch do not run again where the job continues; with `items: 'failed'`, only the failed ones run.
+   * `idempotencyKey`s of the first try. With `fresh`, or without `items` if the old job succeeded, it has no recorded
+   * steps, and new keys. The `uniqueKey` is kept: while another job holds it, the retry fails with `ALREADY_RUNNING`.
+   * Completed items of a batch do not run again where the job continues. `items: 'failed'` runs only the failed ones,
+   * `items: 'unfinished'` all that were not completed.
    *
-   * @throws {JobchartError} `JOB_NOT_FOUND`, `FORBIDDEN`, `INVALID_STATE` (it has not ended, is a child job, has no failed item, or its pipeline is paused), `PIPELINE_NOT_FOUND`, `ALREADY_RUNNING`, `QUEUE_FULL`.
+   * @throws {JobchartError} `JOB_NOT_FOUND`, `FORBIDDEN`, `INVALID_STATE` (it has not ended, is a child job, has none of these `items`, or its pipeline is paused), `PIPELINE_NOT_FOUND`, `ALREADY_RUNNING`, `QUEUE_FULL`.
    */
   retry<Type>(id: JobId<Type>, options?: RetryCallOptions): Promise<ViewOf<Type>>
   /**

@@ -60,6 +60,9 @@ export interface RecordedItem {
   readonly isOfRetried?: true
 }
 
+/** Which items of a retried job run again. `unfinished`: all that were not completed. */
+export type ItemsToRetry = 'failed' | 'unfinished'
+
 /** How far earlier attempts of a batch came. */
 export interface BatchStart {
   readonly counts: BatchCounts
@@ -68,5 +71,5 @@ export interface BatchStart {
   /** How many attempts were lost in a row without a new item. */
   readonly losses: number
   /** Which items of a retried job run again. Absent: all. */
-  readonly again?: 'failed' | 'rest'
+  readonly again?: ItemsToRetry
 }

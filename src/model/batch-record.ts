@@ -37,8 +37,9 @@ const RUNS_MAX = 100
 /** Stores the beginning of a batch in the record of its job. */
 export function beginBatch(job: OpenJob, task: Task, { batch, takesJobInput }: TaskSettings): void {
   const { ordinal, invocation } = task
-  const run: BatchRun = { invoke: stepAddress(job, task), ordinal, invocation }
   const all = batch?.totalOf(takesJobInput ? job.input : task.input)
+  const known = all === undefined ? {} : { total: all }
+  const run: BatchRun = { invoke: stepAddress(job, task), ordinal, invocation, ...known }
   const total = all === undefined ? undefined : ownTotal(all, job.again, againRun(job, task))
   job.batches = [...(job.batches ?? []), run].slice(-RUNS_MAX)
   job.progress = { ...beginning(invocation), ...(total === undefined ? {} : { total }) }
@@ -65,11 +66,11 @@ export function batchProgress({ progress }: Pick<Job, 'progress'>, { invocation 
   return progress?.invocation === invocation ? progress : beginning(invocation)
 }
 
-/** The counts of a batch, as its chart gets them. */
 /** Why an attempt of a batch may not end with a success before its last piece is stored. */
 export const NO_BATCH_CODE =
   'this task is a batch, and its code has ended without the items: the code of a batch should be made by batchRun({ each })'
 
+/** The counts of a batch, as its chart gets them. */
 export function batchCounts({ total, completed, failed, skipped = 0 }: StampedProgress): BatchCounts {
   return { ...(total === undefined ? {} : { total }), completed, failed, skipped }
 }

@@ -2,6 +2,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { AnyStateMachine, ContextFrom, EventFrom, OutputFrom, StateValueFrom } from 'xstate'
 import type { AgentRef, Assignment } from './agent.ts'
+import type { ItemsToRetry } from './batch-piece.ts'
 import type { Chart } from './chart.ts'
 import type { By, CommandSchemas } from './command.ts'
 import type { Job } from './job.ts'
@@ -206,13 +207,14 @@ export type FollowUp =
    * A retry: a new job of the same type, creator, assignee, assignment, pipeline, priority and labels, linked by
    * `retryOf`. A cancelled job is not retried. `input` defaults to the old job's input. The retry starts with the recorded steps and step keys of
    * the old job, unless `fresh` is true, `input` is given, or the old job succeeded. The same holds for completed items of
-   * a batch, which do not run again. With `items: 'failed'`, only the failed items run again; not together with `input`.
+   * a batch, which do not run again. With `items`, only the failed or all unfinished items run again, and the retry
+   * continues after a success too; not together with `input`.
    */
   | ({
       readonly kind: 'retry'
       readonly input?: unknown
       readonly fresh?: boolean
-      readonly items?: 'failed'
+      readonly items?: ItemsToRetry
     } & FollowingJob)
   /** A new job of the same creator. If `pipeline` is given, the job waits for the pipeline's slot. */
   | ({

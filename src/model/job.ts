@@ -1,4 +1,5 @@
 import type { Assignment, JobAgent } from './agent.ts'
+import type { ItemsToRetry } from './batch-piece.ts'
 import type { Address } from './chart.ts'
 import type { JobError } from './error.ts'
 import type { Json } from './storable.ts'
@@ -61,16 +62,17 @@ export interface LastSnapshot {
   readonly context?: Json
 }
 
-/** One invocation of a batch. `invoke`: its address, as for recorded steps. */
+/** One invocation of a batch. `invoke`: its address, as for recorded steps. `total`: the length of its list. */
 export interface BatchRun {
   readonly invoke: string
   readonly ordinal: number
   readonly invocation: number
+  readonly total?: number
 }
 
-/** Which items of a retried job run again. `rest`: all that were not completed. */
+/** Which items of a retried job run again. */
 export interface BatchAgain {
-  readonly items: 'failed' | 'rest'
+  readonly items: ItemsToRetry
   /** The batches of the retried job. Any other batch runs all its items. */
   readonly runs: readonly AgainRun[]
   /** How many jobs have the items of these batches: the retried job, and those that it retries itself. */
@@ -81,7 +83,7 @@ export interface BatchAgain {
  * A batch of a retried job. `completed` and `failed`: how many of its items have this status, with those of the jobs
  * that the retried job itself retries. So the total of an array is known from the start.
  */
-export interface AgainRun extends Omit<BatchRun, 'invocation'> {
+export interface AgainRun extends Pick<BatchRun, 'invoke' | 'ordinal'> {
   readonly completed: number
   readonly failed: number
 }

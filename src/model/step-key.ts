@@ -10,6 +10,7 @@
  *  of a step of a child job   01890…/import/1/fetch/2:page   …the child's own invoke and ordinal behind those of its parent
  * ```
  */
+import type { ItemsToRetry } from './batch-piece.ts'
 import type { Job, Outcome } from './job.ts'
 import type { Task } from './task-record.ts'
 
@@ -38,11 +39,16 @@ export function stepsOfChild(
 }
 
 /**
- * The step origin of a retry that continues the job. A fresh retry has none, nor has a retry after a success: there is
- * nothing to continue.
+ * The step origin of a retry that continues the job. A fresh retry has none. After a success, only a retry of some items
+ * of its batch continues.
  */
-export function continued(job: StepOwner & { readonly outcome?: Outcome }, isFresh: boolean): Pick<Job, 'stepOrigin'> {
-  return isFresh || job.outcome === 'success' ? {} : { stepOrigin: originOf(job) }
+export function continued(
+  job: StepOwner & { readonly outcome?: Outcome },
+  isFresh: boolean,
+  items: ItemsToRetry | undefined,
+): Pick<Job, 'stepOrigin'> {
+  const isOver = job.outcome === 'success' && items === undefined
+  return isFresh || isOver ? {} : { stepOrigin: originOf(job) }
 }
 
 /** The id of the job whose recorded steps are copied to a new job. `undefined`: none. */

@@ -11,6 +11,7 @@ export type {
   BatchPiece,
   BatchStart,
   EndedItem,
+  ItemsToRetry,
   RecordedItem,
 } from '../model/batch-piece.ts'
 export type { ActorPath, Address } from '../model/chart.ts'

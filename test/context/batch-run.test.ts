@@ -681,7 +681,7 @@ describe('a retry of a job', () => {
   ] as const
 
   test.each([
-    ['rest', [2, 3, 4]],
+    ['unfinished', [2, 3, 4]],
     ['failed', [2]],
     [undefined, [1, 2, 3, 4]],
   ] as const)('runs the items of "%s" again', async (again, expected) => {
@@ -697,7 +697,7 @@ describe('a retry of a job', () => {
 
   test('goes on after a loss with its own items', async () => {
     const world = new BatchWorld()
-    world.store.again = 'rest'
+    world.store.again = 'unfinished'
     world.store.retried = retried
     const first = world.attempt({ concurrency: 1 }, upTo(5))
     await settled(world)

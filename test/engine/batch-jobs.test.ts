@@ -1,9 +1,10 @@
 /** Batches with their runner, from the chart's entry to the chart's verdict. */
-import { batch, batchRun, defineJob, memoryStorage, type Storage } from 'jobchart'
+import { batch, batchRun, defineJob, memoryStorage, type Storage, task } from 'jobchart'
 import { createAgent } from 'jobchart/agents'
 import { explore } from 'jobchart/testing'
 import { describe, expect, test } from 'vitest'
-import { assign, createMachine, setup } from 'xstate'
+import { assign, createMachine, sendTo, setup } from 'xstate'
+import { z } from 'zod'
 import { Bench, codeOf } from './bench.ts'
 import { Hands, scrapeType } from './hand-batch.ts'
 
@@ -270,6 +271,140 @@ test('a retry of a job without a batch has no failed items', async () => {
   expect(await codeOf(ada.retry(id, { items: 'failed' }))).toBe('INVALID_STATE')
 })
 
+describe('a retry of some items of a job that has succeeded', () => {
+  /** A batch that may be drained, and then a task with a step. The job succeeds, whatever became of the items. */
+  async function succeeded(list: readonly string[]) {
+    const bench = new Bench()
+    const ran: string[] = []
+    const keys: string[] = []
+    const steps: string[] = []
+    const bad = new Set(['bad'])
+    const scrape = batch({
+      concurrency: 1,
+      each: async ({ item, idempotencyKey, draining }) => {
+        ran.push(String(item))
+        keys.push(idempotencyKey)
+        if (item === 'waits') await new Promise((resolve) => draining.addEventListener('abort', resolve))
+        if (bad.has(String(item))) throw new Error('down')
+      },
+    })
+    const publish = task({}, async ({ step }) => {
+      await step('publish', ({ key }) => void steps.push(key))
+    })
+    const lifecycle = createMachine({
+      context: ({ input }) => ({ list: input }),
+      initial: 'scraping',
+      states: {
+        scraping: {
+          invoke: { id: 'work', src: 'scrape', input: ({ context }) => context.list, onDone: 'publishing' },
+          on: { drain: { actions: sendTo('work', { type: 'task.drain' }) } },
+        },
+        publishing: { invoke: { id: 'publish', src: 'publish', onDone: 'done' } },
+        done: { type: 'final', tags: 'success' },
+      },
+    }).provide({ actors: { scrape, publish } })
+    const type = defineJob({ type: 'site', lifecycle, input: z.array(z.string()), commands: { drain: z.object({}) } })
+    const { ada } = await bench.start({ jobs: [type] })
+    const { id } = await ada.submit(type, [...list])
+    await bench.clock.advance(300)
+    const retried = async (of: string, options: Parameters<typeof ada.retry>[1]) => {
+      const again = await ada.retry(of, options)
+      await bench.clock.advance(300)
+      expect(await ada.get(again.id)).toMatchObject({ outcome: 'success' })
+      return again.id
+    }
+    const report = async (of: string) => {
+      let text = ''
+      for await (const part of ada.report(of, { format: 'json' })) text += part
+      return (JSON.parse(text) as { key: string; status: string }[]).map(({ key, status }) => `${key} ${status}`)
+    }
+    return { ada, bench, bad, id, keys, ran, report, retried, steps }
+  }
+
+  /** A job that was drained: an item has failed, one was completed, and two were skipped. */
+  async function drained() {
+    const world = await succeeded(['bad', 'waits', 'c', 'd'])
+    await world.ada.send(world.id, { type: 'drain' })
+    await world.bench.clock.advance(300)
+    const counts = { total: 4, completed: 1, failed: 1, skipped: 2 }
+    expect(await world.ada.get(world.id)).toMatchObject({ outcome: 'success', progress: counts })
+    expect(world.ran.splice(0)).toEqual(['bad', 'waits'])
+    return world
+  }
+
+  test.each(['failed', 'unfinished'] as const)('continues it: keys and recorded steps are kept (%s)', async (items) => {
+    const { ada, id, keys, ran, retried, steps } = await succeeded(['a', 'bad'])
+    const [, first] = keys.splice(0)
+    ran.splice(0)
+    const again = await retried(id, { items })
+    expect([ran, keys]).toEqual([['bad'], [first]])
+    expect(steps).toHaveLength(1)
+    expect(await ada.explain(again)).toContainEqual({ kind: 'retry', retryOf: id, steps: 'continued' })
+    // A retry of the retry keeps the keys of the first try too.
+    await retried(again, { items })
+    expect(keys).toEqual([first, first])
+    expect(steps).toHaveLength(1)
+  })
+
+  test.each(['failed', 'unfinished'] as const)('is new work with fresh: true (%s)', async (items) => {
+    const { ada, id, keys, ran, retried, steps } = await succeeded(['a', 'bad'])
+    const [, first = ''] = keys.splice(0)
+    ran.splice(0)
+    const again = await retried(id, { items, fresh: true })
+    expect([ran, keys]).toEqual([['bad'], [first.replace(id, again)]])
+    expect(steps).toHaveLength(2)
+    expect(await ada.explain(again)).toContainEqual({ kind: 'retry', retryOf: id, steps: 'fresh' })
+  })
+
+  test('runs what a drain has skipped, and what has failed', async () => {
+    const { ada, bad, id, ran, report, retried } = await drained()
+    bad.clear()
+    const again = await retried(id, { items: 'unfinished' })
+    expect(ran).toEqual(['bad', 'c', 'd'])
+    expect((await ada.get(again)).progress).toMatchObject({ total: 3, completed: 3, failed: 0, skipped: 0, waiting: 0 })
+    const all = ['1 completed', '2 completed', '3 completed', '4 completed']
+    expect((await report(again)).toSorted()).toEqual(all)
+    expect(await codeOf(ada.retry(again, { items: 'unfinished' }))).toBe('INVALID_STATE')
+  })
+
+  test('goes on, retry after retry, from what is unfinished in all of them', async () => {
+    const { ada, bad, bench, id, ran, report, retried } = await drained()
+    const second = await retried(id, { items: 'failed' })
+    expect(ran.splice(0)).toEqual(['bad'])
+    const third = await retried(second, { items: 'unfinished' })
+    expect(ran.splice(0)).toEqual(['bad', 'c', 'd'])
+    expect((await ada.get(third)).progress).toMatchObject({ total: 3, completed: 2, failed: 1 })
+    bad.clear()
+    const fourth = await retried(third, { items: 'unfinished', fresh: true })
+    expect(ran.splice(0)).toEqual(['bad'])
+    expect((await report(fourth)).toSorted()).toEqual(['1 completed', '2 completed', '3 completed', '4 completed'])
+    await ada.retry(fourth)
+    await bench.clock.advance(300)
+    expect(ran).toEqual(['bad', 'waits'])
+  })
+
+  test('is part of retryMany, and each job without such items is answered by itself', async () => {
+    const { ada, bench, id, ran } = await drained()
+    const good = await ada.submit('site', ['e'])
+    await bench.clock.advance(300)
+    ran.splice(0)
+    const { items } = await ada.retryMany({ ids: [id, good.id], items: 'unfinished' })
+    await bench.clock.advance(300)
+    const none = { code: 'INVALID_STATE', message: expect.stringContaining('all items of the job were completed') }
+    expect(items).toMatchObject([{ ok: true }, { error: none }])
+    expect(ran).toEqual(['bad', 'c', 'd'])
+  })
+
+  test('names the values that it takes', async () => {
+    const { ada, id } = await succeeded([])
+    const odd = { items: 'skipped' } as unknown as { items: 'failed' }
+    for (const call of [ada.retry(id, odd), ada.retryMany({ ids: [id], ...odd })]) {
+      const refused = { code: 'INVALID_INPUT', message: expect.stringMatching(/'failed'.*'unfinished'.*skipped/) }
+      await expect(call).rejects.toMatchObject(refused)
+    }
+  })
+})
+
 describe('a follow-up of a job with a batch', () => {
   const each = ({ item }: { item: unknown }) => {
     if (item === 'bad') throw new Error('down')
@@ -290,6 +425,23 @@ describe('a follow-up of a job with a batch', () => {
     ])
     const failed = (await bench.log(good.id)).flatMap(({ events }) => events)
     expect(failed.find(({ type }) => type === 'job.followUpFailed')).toMatchObject({ error: { code: 'INVALID_STATE' } })
+  })
+
+  test('may retry its unfinished items, once there are some', async () => {
+    const bench = new Bench()
+    const type = batchType(batch({ each }), ({ retries }) =>
+      retries < 1 ? [{ kind: 'retry', items: 'unfinished' }] : [],
+    )
+    const { ada } = await bench.start({ jobs: [type] })
+    const bad = await ada.submit(type, ['a', 'bad'])
+    await ada.submit(type, ['a'])
+    await bench.clock.advance(1_000)
+    const { items } = await ada.list({ type: 'urls' })
+    expect(items.map(({ retryOf, progress }) => [retryOf, progress?.total])).toEqual([
+      [bad.id, 1],
+      [undefined, 1],
+      [undefined, 2],
+    ])
   })
 
   test('may not retry failed items with another input', async () => {

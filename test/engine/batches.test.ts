@@ -382,7 +382,12 @@ describe('a retry of a job with a batch', () => {
     const again = await ada.retry(id)
     await bench.clock.settle()
     expect(again.progress).toEqual({ ...NONE, total: 3, running: 0, waiting: 3 })
-    expect(hands.attempt().work.batch).toEqual({ counts: { ...NONE, total: 3 }, begun: 0, losses: 0, again: 'rest' })
+    expect(hands.attempt().work.batch).toEqual({
+      counts: { ...NONE, total: 3 },
+      begun: 0,
+      losses: 0,
+      again: 'unfinished',
+    })
     const recorded = hands.attempt().work.channel.recordedItems({ from: 1, to: 5 })
     await bench.clock.settle()
     expect((await recorded).map(({ index, status, isOfRetried }) => [index, status, isOfRetried])).toEqual([

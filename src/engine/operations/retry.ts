@@ -1,5 +1,6 @@
 /** Retries a job that has ended. */
 import type { Assignment } from '../../model/agent.ts'
+import type { ItemsToRetry } from '../../model/batch-piece.ts'
 import type { NewJob } from '../../model/decision.ts'
 import { JobchartError } from '../../model/error.ts'
 import type { Job, JobId } from '../../model/job.ts'
@@ -23,15 +24,15 @@ import { asked, insertRun, ofParent } from './runs.ts'
 export interface RetryCallOptions extends CallOptions {
   /**
    * False (the default): the new job continues the old one, with its recorded steps, and with the step keys and
-   * `idempotencyKey`s of the first try. True: it has no recorded steps, and new keys.
+   * `idempotencyKey`s of the first try. True, or without `items` after a success: it has no recorded steps, and new keys.
    */
   readonly fresh?: boolean
   /**
-   * For a job with a batch. `'failed'`: only the items that failed run again. Default: those that were not completed;
-   * all of them if the job succeeded, or with `fresh`. `'failed'` together with `fresh`: the failed items only, under new
-   * `idempotencyKey`s.
+   * For a job with a batch: which items run again, also after a success. `'failed'`: those that failed. `'unfinished'`:
+   * all that were not completed, so also those that were skipped or wait. Default: `'unfinished'`; but all items if the
+   * job succeeded, or with `fresh`. Together with `fresh`: these items only, under new `idempotencyKey`s.
    */
-  readonly items?: 'failed'
+  readonly items?: ItemsToRetry
   /** Which agents may run the tasks of the new job; null: any that are able. Default: as for the old job. */
   readonly assignment?: Assignment | null
 }
@@ -67,7 +68,7 @@ async function retryOf(
   }: {
     shown: FieldMask
     fresh: boolean
-    items: 'failed' | undefined
+    items: ItemsToRetry | undefined
     assignment: Assignment | null | undefined
     signal: AbortSignal | undefined
   },
@@ -91,7 +92,7 @@ async function retryOf(
     ...(uniqueKey === undefined ? {} : { uniqueKey }),
     ...(assignment == null ? {} : { assignment }),
   }
-  const own = { ...continued(job, fresh), ...(await retriedItems(core.storage, job, fresh, items)) }
+  const own = { ...continued(job, fresh, items), ...(await retriedItems(core.storage, job, fresh, items)) }
   const link = { trigger: 'retry', retryOf: job.id, retries: retries + 1, ...own } as const
   const seed: NewJob = { ...fixed, ...given, ...link, id: newId(core), priority }
   const by = { kind: who.kind, id: who.id }
