@@ -51,9 +51,10 @@ export async function reportStart(reporting: Reporting): Promise<void> {
   })
 }
 
-/** Stores and publishes the job's progress. */
+/** Stores and publishes the job's progress. Ignored for a batch, whose progress is the counts of its items. */
 export async function reportProgress(reporting: Reporting, told: ProgressReport | number): Promise<void> {
-  const { job, task } = await heldBy(reporting)
+  const { job, task, type } = await heldBy(reporting)
+  if (settingsOf(type, task).batch !== undefined) return
   const before = job.progress?.token === task.token ? countsOf(job.progress) : undefined
   const { progress, warning } = readProgress(told, before)
   if (progress === undefined) throw new JobchartError('INVALID_INPUT', warning ?? 'progress should have a number')

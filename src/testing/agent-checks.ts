@@ -159,6 +159,8 @@ export const agentChecks: { readonly [name: string]: Check } = {
     // The second call repeats the first one, as after a lost answer.
     await agent.items(claim, { ...after, added: [], ended: [completed, failed] })
     await agent.items(claim, { ...after, added: [], ended: [completed, failed] })
+    // The progress of a batch is the counts of its items, so this is ignored.
+    await agent.progress(claim, { completed: 7, total: 9 })
     const recorded = await agent.recordedItems(claim, { from: 1, to: 2 })
     assert.deepEqual(
       recorded.map(({ index, key, status }) => [index, key, status]),
