@@ -10,8 +10,8 @@
  *   each item, in the same run.
  * - `memory`: the memory of a process that runs 1,000,000 items, above that of one that runs 10,000: the peak, which has
  *   garbage in it, and what is in use after a collection at the end.
- * - `kills`: a process that runs 100,000 items is killed by SIGKILL 100 times, up to 300 ms after it has begun an item. No completed item runs again, none
- *   is lost, and the counts are exact at every start.
+ * - `kills`: a process that runs 100,000 items is killed by SIGKILL 100 times, up to 300 ms after it has begun an item.
+ *   No completed item runs again, none is lost, and the counts are exact at every start.
  * - `report`: the memory in use of a process that reads the report of 1,000,000 items, above that of 10,000.
  */
 import { type ChildProcess, fork } from 'node:child_process'

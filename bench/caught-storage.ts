@@ -6,7 +6,9 @@ export interface CaughtStorage {
   readonly storage: Storage
   /** Reads `PRAGMA synchronous` on the connection that writes. */
   readonly synchronous: () => unknown
-  /** How many transactions that took the write lock were committed. At FULL, each one that wrote waits for the disk once. */
+  /**
+   * How many transactions that took the write lock were committed. At FULL, each one that wrote waits for the disk once.
+   */
   readonly commits: () => number
 }
 

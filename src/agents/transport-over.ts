@@ -90,7 +90,7 @@ function answered(answer: AgentAnswer): unknown {
 }
 
 /**
- * Answers a request of an agent, as {@link transportOver} sends it. Whatever the request is, it is answered.
+ * Answers a request of an agent, as {@link transportOver} sends it. Every request gets an answer, also one that is no call.
  *
  * @param transport  the calls of this agent: `session.agents`. Which agent it is, your server decides, e.g. by
  *   `engine.authenticateAgent(credential)`.

@@ -60,8 +60,8 @@ export function agentPrincipal(agent: SessionAgent, credential?: string): AgentP
  */
 export function refuseMore(method: string, fields: string, more: readonly unknown[]): void {
   const given = more.find((each) => each !== undefined)
-  const [option = 'options'] = isOptions(given) ? Object.keys(given) : []
   if (given === undefined) return
+  const [option = 'options'] = isOptions(given) ? Object.keys(given) : []
   const message = `is not an option of ${method}, which takes one argument: ${method}({ ${fields} })`
   throw new JobchartError('INVALID_INPUT', `${option} ${message}`, { issues: [{ message, path: [option] }] })
 }

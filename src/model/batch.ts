@@ -70,7 +70,8 @@ export interface BatchRunOptions<Item = unknown, Output = unknown, Input = unkno
   /** How often a failed item is tried again. */
   readonly retry?: RetryOptions
   /**
-   * The maximum time of one attempt of an item, more than 0. Then its `signal` is aborted, and the attempt fails with code `TIMEOUT`.
+   * The maximum time of one attempt of an item, more than 0. Then its `signal` is aborted, and the attempt fails with
+   * code `TIMEOUT`.
    * If its code has not ended 5 s later, the item fails without a retry. Default: no limit.
    */
   readonly timeout?: Duration

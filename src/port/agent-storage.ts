@@ -6,8 +6,8 @@ import type { AgentKey, Lease, StoredAgent } from '../model/agent.ts'
  *
  * - S51 A `grant` stores a lease, in place of the one with the same job and token. A `lease` write checks, in the
  *   transaction that writes, that the agent has the lease of this job and token, and that the lease ends after `at`;
- *   otherwise the changeset is `stale`. With `until`, it also moves the end of the lease, unless it ends later. None of these writes changes a
- *   job or a revision. The leases of a job are removed with its row.
+ *   otherwise the changeset is `stale`. With `until`, it also moves the end of the lease, but never to an
+ *   earlier time. None of these writes changes a job or a revision. The leases of a job are removed with its row.
  * - S52 An `expire` write removes a lease that has ended by `at`. If the lease ends later, or there is none, the
  *   changeset is `stale`. So a renewal and a loss never both take effect.
  * - S53 `expiredLeases` returns leases that have ended by `at`: those that ended first come first, those that ended at

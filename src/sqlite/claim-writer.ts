@@ -54,6 +54,7 @@ export class ClaimWriter {
   #new = NO_JOBS
   /** The tasks that were claimed so, in claim order. */
   readonly #claimedNew: ClaimedNew[] = []
+  /** How many of these have their events written. */
   #told = 0
   /** The decisions on new jobs that could not be written as claimed, by job id. They are not decided again. */
   readonly #decided = new Map<string, { readonly revision: number; readonly decision: ClaimDecision }>()

@@ -43,7 +43,8 @@ export class Leases {
   }
 
   /**
-   * Moves the end of a lease to a later time, if the write says so. Returns `false` if the agent has no such lease, or if it has ended.
+   * Moves the end of a lease to a later time, if the write says so. Returns `false` if the agent has no such lease, or if
+   * it has ended.
    */
   renew({ jobId, token, agent, at, until }: LeaseWrite): boolean {
     if (this.#has.get(jobId, token, agent.tenant, agent.id, at) === undefined) return false

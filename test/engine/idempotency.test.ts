@@ -95,30 +95,12 @@ test('I2 a submit of unknown outcome gives exactly one job when it is repeated w
   }
 })
 
-test('a key whose job is removed before it could be read gives a new job', async () => {
+test.each([
+  ['removed before it could be read', () => 1],
+  ['deleted while its code still runs', new Work().execute],
+])('a key whose job is %s gives a new job', async (_, execute) => {
   const bench = new Bench()
-  const type = defineJob({ type: 'w', execute: () => 1 })
-  const { ada } = await bench.start({ jobs: [type] })
-  const first = await ada.submit(type, 'in', { idempotencyKey: 'k' })
-  await bench.clock.settle()
-  const slow = await bench.start({ jobs: [type] })
-  const answer = Promise.withResolvers<void>()
-  slow.faults.plan('commit', answer.promise)
-  const submitting = slow.ada.submit(type, 'in', { idempotencyKey: 'k' })
-  await bench.clock.settle()
-  await ada.delete(first.id)
-  await bench.clock.settle()
-  answer.resolve()
-  const { id } = await submitting
-  expect(id).not.toBe(first.id)
-  await bench.clock.settle()
-  expect((await ada.list()).items).toMatchObject([{ id, status: 'completed' }])
-})
-
-test('a key whose job is deleted while its code still runs gives a new job', async () => {
-  const bench = new Bench()
-  const work = new Work()
-  const type = defineJob({ type: 'w', execute: work.execute })
+  const type = defineJob({ type: 'w', execute })
   const { ada } = await bench.start({ jobs: [type] })
   const first = await ada.submit(type, 'in', { idempotencyKey: 'k' })
   await bench.clock.settle()
