@@ -14,7 +14,7 @@ import { logEvents, loggingListenerErrors, logHealth } from './logger.ts'
 import { maintain } from './maintenance.ts'
 import { checkChannels, deliveryType } from './notification-delivery.ts'
 import { type EngineOptions, parseSettings, type Settings } from './options.ts'
-import { pause } from './pause.ts'
+import { pause, turn } from './pause.ts'
 import {
   type AgentPrincipal,
   agentPrincipal,
@@ -191,7 +191,7 @@ export class Engine implements AsyncDisposable {
     for (;;) {
       await maintain(core, 'due')
       core.ticks.claimSoon()
-      await new Promise<void>((resume) => core.clock.turn(resume))
+      await turn(core)
       if (core.stopped.aborted) return
       if (core.health.isDegraded) await pause(core, core.settings.sweepMs)
       else if (core.dispatcher.isIdle && core.ticks.isIdle) return

@@ -15,6 +15,7 @@ import { LogTail } from './log-tail.ts'
 import { loggingPolicyErrors } from './logger.ts'
 import { maintain, type Occasion } from './maintenance.ts'
 import type { EngineOptions } from './options.ts'
+import { turn } from './pause.ts'
 import { quietly } from './policy-answer.ts'
 import { Pruning } from './retention.ts'
 import { LossWatch } from './sweeps.ts'
@@ -157,9 +158,7 @@ export class Running {
     await this.#within(dispatcher.releaseAll())
     await this.#closeExecutors()
     // Changes requested before the stop are written, unless the storage no longer answers.
-    for (let turn = 0; turn < FLUSH_TURNS_MAX && !ticks.isIdle; turn++) {
-      await new Promise<void>((resume) => core.clock.turn(resume))
-    }
+    for (let count = 0; count < FLUSH_TURNS_MAX && !ticks.isIdle; count++) await turn(core)
     this.#end()
     ticks.end()
     core.publisher.wakeAll()

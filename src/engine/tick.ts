@@ -19,7 +19,8 @@
  * - If a decision ends a job whose type has follow-ups, the decision waits while these are read and parsed. It is
  *   committed in a later tick if its jobs are unchanged; otherwise it is made again.
  * - Nothing is published, started or answered before it is committed.
- * - One tick runs at a time. Each begins in its own turn of the event loop.
+ * - One tick runs at a time. Each begins in its own turn of the event loop; so does its commit, if the decisions took
+ *   long.
  */
 
 import type { Answer } from '../context/soon.ts'
@@ -45,6 +46,7 @@ import { followAll, prepareFollowUps } from './follow-ups.ts'
 import type { Followed } from './followed.ts'
 import { freesPlace } from './limits.ts'
 import { notified } from './notifying.ts'
+import { turn } from './pause.ts'
 import { UniqueKeyHeldError } from './unique-key.ts'
 import { nameOf, WorkingSet } from './working-set.ts'
 
@@ -288,7 +290,10 @@ export class Ticks {
 
   async #tick(requests: Request[]): Promise<void> {
     const jobs = await this.#load(requests)
+    const begun = this.#core.clock.elapsed()
     const drafts = this.#decide(jobs, requests)
+    // One decision may take long, e.g. if it begins a thousand child jobs. Then other work goes on before the commit.
+    if (this.#core.clock.elapsed() - begun > DECIDE_MS_MAX) await turn(this.#core)
     const claim = this.#claim(drafts)
     if (drafts.length === 0 && claim === undefined) return
     const at = this.#core.clock.now()

@@ -1,6 +1,9 @@
-import { defineJob } from 'jobchart'
+import { createEngine, defineJob, memoryStorage, type Storage, systemClock } from 'jobchart'
 import { expect, test } from 'vitest'
+import { assign, createMachine } from 'xstate'
+import { z } from 'zod'
 import { Bench, codeOf, Work } from './bench.ts'
+import { passing } from './passing-storage.ts'
 
 test('100 submits of one turn are one commit', async () => {
   const bench = new Bench()
@@ -68,4 +71,33 @@ test('each changeset of one commit has its own result', async () => {
   ])
   expect(codes).toEqual(['ALREADY_RUNNING', 'ok', 'ALREADY_RUNNING', 'ok', 'INVALID_INPUT', 'ok'])
   expect(faults.calls('commit') - commits).toBe(1)
+})
+
+test('other work of the process goes on between a long decision and its commit', async () => {
+  const order: string[] = []
+  const memory = memoryStorage()
+  const storage: Storage = {
+    open: async (host) =>
+      passing(await memory.open(host), (method, run) => {
+        if (method === 'commit') order.push('commit')
+        return run()
+      }),
+  }
+  let lateMs = 0
+  const system = systemClock()
+  const clock = { ...system, elapsed: () => system.elapsed() + lateMs }
+  // The chart's code seems to take 100 ms.
+  const takeLong = assign(() => {
+    lateMs += 100
+    setImmediate(() => order.push('other work'))
+    return {}
+  })
+  const lifecycle = createMachine({ context: {}, on: { go: { actions: takeLong } } })
+  const type = defineJob({ type: 'w', lifecycle, commands: { go: z.object({}) } })
+  const engine = await createEngine({ jobs: [type], storage, clock })
+  const { id } = await engine.system.submit(type, undefined)
+  order.length = 0
+  await engine.system.send(id, { type: 'go' })
+  expect(order).toEqual(['other work', 'commit'])
+  await engine.stop()
 })
