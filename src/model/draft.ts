@@ -26,14 +26,14 @@ import type { EventDraft } from './event.ts'
 import { type First, FirstTransitions } from './first-transitions.ts'
 import { EXECUTOR_EVENTS } from './inert-machine.ts'
 import { type InlineTransition, transitionInline } from './inline.ts'
-import type { EndedChild, Job, LastSnapshot, OpenJob } from './job.ts'
+import type { Job, LastSnapshot, OpenJob } from './job.ts'
 import { isAtRest, keptAndBegun, migrationOf } from './migration.ts'
 import { type Offered, offered } from './offered-task.ts'
 import { doneEvent, errorEvent, newTask, settingsOf, snapshotEvent } from './record.ts'
 import { childrenIn, hasReference, unsupportedInTask } from './references.ts'
 import { availableAgain, fullError, isFull, isLeft, isStop, stopError, stopping, withMessage } from './stop.ts'
 import type { Json } from './storable.ts'
-import { Entries, TaskList } from './task-list.ts'
+import { EndedChildren, TaskList } from './task-list.ts'
 import type { Task } from './task-record.ts'
 import { setTimer } from './timer.ts'
 import { recordAdmission, recordMigration, recordTransition, setSnapshot } from './transition-record.ts'
@@ -83,8 +83,9 @@ export class Draft {
   readonly tasks: TaskList
   readonly events: EventDraft[] = []
   readonly tree: DraftTree
-  readonly ended: Entries<EndedChild>
-  readonly #children: ChildActors
+  readonly ended: EndedChildren
+  // Created on demand, as `#first` is, because most decisions need neither.
+  #children: ChildActors | undefined
   readonly #before: Job
   readonly #inputs: Json[] = []
   readonly #logs: string[] = []
@@ -94,7 +95,7 @@ export class Draft {
   readonly #early = new Map<number, ChartEvent[]>()
   /** Events that wait for transition logic. `invocation` says which logic gets the event. */
   #inlineMail: { readonly invocation: number; readonly event: ChartEvent }[] = []
-  #first: FirstTransitions
+  #first: FirstTransitions | undefined
   /** The draft's own copy of `job.ordinals`. It is made when a count changes for the first time. */
   #ordinals: { [state: string]: number } | undefined
   /** The children that the context refers to, cached for this context. */
@@ -111,10 +112,8 @@ export class Draft {
     this.type = type
     this.job = { ...job }
     this.tasks = TaskList.of(job.tasks)
-    this.ended = new Entries(job.ended ?? [])
+    this.ended = new EndedChildren(job.ended ?? [])
     this.tree = tree
-    this.#first = this.#firstTransitions()
-    this.#children = tree.actors.childrenOf(this)
     this.#before = job
     this.#isNew = job.revision === 0
   }
@@ -241,7 +240,7 @@ export class Draft {
     this.#mailbox = early.map((event) => ({ event, isSent: true }))
     this.#drain(() => {
       const move = first()
-      const actions = this.#first.order(move, this.#isHeldBack)
+      const actions = this.#firstTransitions.order(move, this.#isHeldBack)
       this.#apply({ ...move, actions }, { event: { type: 'xstate.init' } })
     })
   }
@@ -261,7 +260,7 @@ export class Draft {
     this.touch()
     if (job.ordinals !== undefined) this.job.ordinals = ordinalsUnder(to.chart.invokes, invokes, job.ordinals)
     this.type = to
-    this.#first = this.#firstTransitions()
+    this.#first = undefined
     this.events.push(recordMigration(this.job, to, migration))
     this.#inputs.push({ type: 'job.migrated', version: to.version, state: snapshot.state, context: snapshot.context })
     const staying = new Set(kept.map(({ task }) => task.invocation))
@@ -290,8 +289,14 @@ export class Draft {
     this.#drain()
   }
 
-  #firstTransitions(): FirstTransitions {
-    return new FirstTransitions(this.type, (child) => this.#scopeOf(child))
+  get #firstTransitions(): FirstTransitions {
+    this.#first ??= new FirstTransitions(this.type, (child) => this.#scopeOf(child))
+    return this.#first
+  }
+
+  get #childActors(): ChildActors {
+    this.#children ??= this.tree.actors.childrenOf(this)
+    return this.#children
   }
 
   /**
@@ -500,7 +505,7 @@ export class Draft {
     const { parentInvoke, counter } = this.job
     const { actors } = this.tree
     return {
-      children: this.#children,
+      children: this.#childActors,
       nextInvocation: counter + 1,
       actors,
       ...(parentInvoke === undefined ? {} : { parentInvoke }),
@@ -623,7 +628,7 @@ export class Draft {
     this.#early.delete(invocation)
     if (child !== undefined) {
       if (this.#isHeldBack) this.put({ ...task, inbox: early as unknown as readonly Json[] })
-      else this.tree.startChild(this, task, child, early, this.#first.ofJob(child, task))
+      else this.tree.startChild(this, task, child, early, this.#firstTransitions.ofJob(child, task))
       return
     }
     if (this.type.inline.has(src)) this.#startInline(task)
@@ -658,7 +663,7 @@ export class Draft {
 
   #startInline(task: Task): void {
     this.put({ ...task, status: 'inline' })
-    this.#moved(task, this.#first.ofInline(task))
+    this.#moved(task, this.#firstTransitions.ofInline(task))
   }
 
   // If the logic sends events to itself, it gets them after the event that it is handling.
@@ -713,7 +718,7 @@ export class Draft {
   // Forgets children that were left and that the new context does not refer to. This comes before the actions of the
   // transition, which may leave more children.
   #forgetUnreferred({ context, hasRefs }: Pick<Job, 'context' | 'hasRefs'>): void {
-    const left = this.ended.list.filter((child) => child.left === true)
+    const { left } = this.ended
     if (left.length === 0) return
     const referred = hasRefs === true ? childrenIn(context, this.tree.actors.pathOf(this)) : new Set()
     for (const { invocation } of left) if (!referred.has(invocation)) this.ended.remove(invocation)

@@ -18,7 +18,7 @@ import type { First } from './first-transitions.ts'
 import type { Job } from './job.ts'
 import { childRecord, endEvent, errorEvent, snapshotEvent } from './record.ts'
 import type { Json } from './storable.ts'
-import { Entries, TaskList } from './task-list.ts'
+import { EndedChildren, TaskList } from './task-list.ts'
 import type { Task } from './task-record.ts'
 import { type Member, TreeActors } from './tree-actors.ts'
 
@@ -59,7 +59,7 @@ export class TreeDecision implements DraftTree {
     if (known !== undefined) return known
     const { type, job } = this.#tree.get(id) ?? {}
     if (type === undefined || job === undefined) return undefined
-    const member = { type, job, tasks: TaskList.of(job.tasks), ended: new Entries(job.ended ?? []) }
+    const member = { type, job, tasks: TaskList.of(job.tasks), ended: new EndedChildren(job.ended ?? []) }
     this.#stored.set(id, member)
     return member
   }

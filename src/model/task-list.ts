@@ -1,3 +1,4 @@
+import type { EndedChild } from './job.ts'
 import { isLeft } from './stop.ts'
 import type { Task } from './task-record.ts'
 
@@ -11,30 +12,31 @@ interface Entry {
  * by id. An unchanged entry stays the same object; by that, a storage sees that it need not write the entry.
  */
 export class Entries<Each extends Entry> {
-  readonly #byInvocation = new Map<number, Each>()
+  // Created on demand, because most decisions on a child job need no lookups.
+  #byInvocation: Map<number, Each> | undefined
   #byId: Map<string, readonly number[]> | undefined
+  /** `undefined`: outdated. */
   #list: readonly Each[] | undefined
 
   constructor(list: readonly Each[]) {
-    for (const each of list) this.#byInvocation.set(each.invocation, each)
     this.#list = list
   }
 
   /** The entries in order. As long as nothing changes, this is the list given to the constructor. */
   get list(): readonly Each[] {
     if (this.#list === undefined) {
-      this.#list = [...this.#byInvocation.values()]
+      this.#list = [...this.#entries().values()]
       this.listed(this.#list)
     }
     return this.#list
   }
 
   get size(): number {
-    return this.#byInvocation.size
+    return this.#list?.length ?? this.#entries().size
   }
 
   get(invocation: number): Each | undefined {
-    return this.#byInvocation.get(invocation)
+    return this.#list?.length === 0 ? undefined : this.#entries().get(invocation)
   }
 
   /** All entries with this id, oldest first. */
@@ -47,16 +49,18 @@ export class Entries<Each extends Entry> {
   put(each: Each): void {
     const before = this.get(each.invocation)
     if (before === each) return
+    const entries = this.#entries()
     this.#change()
-    this.#byInvocation.set(each.invocation, each)
+    entries.set(each.invocation, each)
     if (before === undefined && this.#byId !== undefined) note(this.#byId, each)
   }
 
   remove(invocation: number): void {
     const before = this.get(invocation)
     if (before === undefined) return
+    const entries = this.#entries()
     this.#change()
-    this.#byInvocation.delete(invocation)
+    entries.delete(invocation)
     const others = this.#byId?.get(before.id)?.filter((each) => each !== invocation)
     if (others?.length === 0) this.#byId?.delete(before.id)
     else if (others !== undefined) this.#byId?.set(before.id, others)
@@ -71,6 +75,11 @@ export class Entries<Each extends Entry> {
   #change(): void {
     if (this.#list !== undefined) this.outdated(this.#list)
     this.#list = undefined
+  }
+
+  #entries(): Map<number, Each> {
+    this.#byInvocation ??= new Map(this.#list?.map((each) => [each.invocation, each]))
+    return this.#byInvocation
   }
 
   #ids(): ReadonlyMap<string, readonly number[]> {
@@ -98,8 +107,8 @@ const kept = new WeakMap<readonly Task[], TaskList>()
 
 /** The tasks of a job during a decision. */
 export class TaskList extends Entries<Task> {
-  readonly #byChild = new Map<string, number>()
-  readonly #bySystemId = new Map<string, Set<number>>()
+  #byChild: Map<string, number> | undefined
+  #bySystemId: Map<string, Set<number>> | undefined
   #busy = 0
   #crashed = 0
 
@@ -120,13 +129,13 @@ export class TaskList extends Entries<Task> {
 
   /** The task of a child job. */
   ofChild(id: string): Task | undefined {
-    const invocation = this.#byChild.get(id)
+    const invocation = this.#byChild?.get(id)
     return invocation === undefined ? undefined : this.get(invocation)
   }
 
   /** The task with a system id, unless the chart has left it. */
   ofSystemId(systemId: string): Task | undefined {
-    const tasks = [...(this.#bySystemId.get(systemId) ?? [])].flatMap((invocation) => this.get(invocation) ?? [])
+    const tasks = [...(this.#bySystemId?.get(systemId) ?? [])].flatMap((invocation) => this.get(invocation) ?? [])
     return tasks.findLast((task) => !isLeft(task))
   }
 
@@ -163,13 +172,44 @@ export class TaskList extends Entries<Task> {
     if (status === 'claimed' || status === 'stopping') this.#busy += by
     if (crashes > 0) this.#crashed += by
     if (child !== undefined) {
+      this.#byChild ??= new Map()
       if (by > 0) this.#byChild.set(child, invocation)
       else this.#byChild.delete(child)
     }
     if (systemId === undefined) return
+    this.#bySystemId ??= new Map()
     const known = this.#bySystemId.get(systemId) ?? new Set()
     if (by > 0) known.add(invocation)
     else known.delete(invocation)
     this.#bySystemId.set(systemId, known)
   }
+}
+
+/** The ended children of a job during a decision. */
+export class EndedChildren extends Entries<EndedChild> {
+  #left: number
+
+  constructor(list: readonly EndedChild[]) {
+    super(list)
+    this.#left = list.filter(({ left }) => left === true).length
+  }
+
+  /** The children whose invokes the chart has left. */
+  get left(): readonly EndedChild[] {
+    return this.#left === 0 ? [] : this.list.filter(({ left }) => left === true)
+  }
+
+  override put(child: EndedChild): void {
+    this.#left += leftOf(child) - leftOf(this.get(child.invocation))
+    super.put(child)
+  }
+
+  override remove(invocation: number): void {
+    this.#left -= leftOf(this.get(invocation))
+    super.remove(invocation)
+  }
+}
+
+function leftOf(child: EndedChild | undefined): number {
+  return child?.left === true ? 1 : 0
 }
