@@ -165,8 +165,11 @@ export type SubmitOutcome =
 
 /** The most jobs that one commit may store together. */
 const ATOMIC_MAX = 1_000
-/** The most jobs of `submitMany` that are in progress at once. */
-const AT_ONCE = 1_000
+/**
+ * The most jobs of `submitMany` that are in progress at once. With more, so much of their data is in memory at the same
+ * time that its garbage collection takes longer than the commits that are saved.
+ */
+const AT_ONCE = 250
 
 /** {@inheritDoc Session.submitMany} */
 export async function submitMany(
