@@ -93,7 +93,7 @@ async function closed(subject: Subject, jobs: number) {
 }
 
 /** Runs the jobs by clients that each submit a job, wait until it has succeeded, and submit the next. */
-export async function closedLoop(subject: Subject, jobs: number): Promise<void> {
+export async function closedLoop(subject: Pick<Subject, 'complete'>, jobs: number): Promise<void> {
   let submitted = 0
   const client = async () => {
     while (submitted < jobs) await subject.complete(++submitted)
