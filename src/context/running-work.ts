@@ -1,10 +1,7 @@
-import { JobchartError } from '../model/error.ts'
-import type { Work } from '../port/executor.ts'
-
-/** The tasks that an executor runs now: at most `max`. No task runs twice under the same token. */
+/** The tasks that an executor runs now. */
 export class RunningWork<Run> {
   readonly #max: number
-  readonly #runs = new Map<string, Run>()
+  readonly #runs = new Set<Run>()
 
   constructor(max: number) {
     this.#max = max
@@ -17,23 +14,19 @@ export class RunningWork<Run> {
 
   /** What `during` was given as `run`, for each task that runs now. */
   get all(): readonly Run[] {
-    return [...this.#runs.values()]
+    return [...this.#runs]
   }
 
   /**
    * Runs a task: calls `end`, and lists `run` as running until the promise that `end` returns has settled. Returns the
    * result of that promise.
-   *
-   * @throws {JobchartError} `STALE_CLAIM` the work runs already.
    */
-  async during<End>({ job, token }: Work, run: Run, end: () => Promise<End>): Promise<End> {
-    const key = `${job.id}/${token}`
-    if (this.#runs.has(key)) throw new JobchartError('STALE_CLAIM', `this work of job "${job.id}" runs already`)
-    this.#runs.set(key, run)
+  async during<End>(run: Run, end: () => Promise<End>): Promise<End> {
+    this.#runs.add(run)
     try {
       return await end()
     } finally {
-      this.#runs.delete(key)
+      this.#runs.delete(run)
     }
   }
 }

@@ -76,7 +76,7 @@ export function childProcess(options: ChildProcessOptions = {}): Executor {
     start: async (work) => {
       if (process.platform === 'win32') throw new JobchartError('INVALID_DEFINITION', NO_GROUPS)
       const child = new ChildProgram(codeOf(options, work), work, guard)
-      return await running.during(work, child, () => child.run())
+      return await running.during(child, () => child.run())
     },
     close: async () => {
       await Promise.all(running.all.map((child) => child.kill()))

@@ -54,7 +54,7 @@ export function workerThreads(options: WorkerThreadsOptions): Executor {
     room: () => running.room,
     start: async (work) => {
       const closing = new AbortController()
-      return await running.during(work, closing, () => runInPool(threads(), moduleUrl(module), work, closing.signal))
+      return await running.during(closing, () => runInPool(threads(), moduleUrl(module), work, closing.signal))
     },
     close: async () => {
       const used = pool

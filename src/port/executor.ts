@@ -94,7 +94,8 @@ export interface LineOptions {
  * Runs claimed tasks. Tasks that wait stay in the storage: an executor holds only the tasks that it runs.
  *
  * - E1 `room` says how many more tasks the executor takes now. The engine never gives it more.
- * - E2 `start` runs each work once. It resolves when the code has really ended; until then the work counts as running.
+ * - E2 `start` runs its work. It resolves when the code has really ended; until then the work counts as running. The
+ *   engine starts no work twice.
  * - E3 An error in an executor ends the task. If `start` rejects, the attempt ends with that error.
  * - E4 The engine calls `close` when it stops. `close` kills the work that still runs, if the executor can kill. It
  *   resolves when nothing runs any more, or at once if the executor cannot wait for that. An engine that starts again

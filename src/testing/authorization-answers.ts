@@ -94,12 +94,17 @@ export class Late extends Error {}
 /**
  * Waits for the answer.
  *
+ * @param late  what the error says if there is no answer in time.
  * @throws {Late} there is no answer within `msMax` milliseconds.
  */
-export async function inTime<Answer>(answer: PromiseLike<Answer>, msMax: number): Promise<Answer> {
+export async function inTime<Answer>(
+  answer: PromiseLike<Answer>,
+  msMax: number,
+  late = 'does not answer',
+): Promise<Answer> {
   let cancel = () => {}
   const silence = new Promise<never>((_, reject) => {
-    cancel = systemClock().timer(msMax, () => reject(new Late(`does not answer in ${msMax} ms`)))
+    cancel = systemClock().timer(msMax, () => reject(new Late(`${late} in ${msMax} ms`)))
   })
   try {
     return await Promise.race([answer, silence])

@@ -58,18 +58,6 @@ export const executorChecks: { readonly [name: string]: Check } = {
     },
   },
 
-  'E2 work that is started twice under one token runs once': {
-    check: async ({ start }) => {
-      const one = start('waits')
-      await one.channel.line('waiting')
-      const again = start('waits', undefined, { token: one.work.token })
-      assert.equal((await ended(again.end)).ok, false)
-      assert.deepEqual(again.channel.lines, [])
-      one.stop()
-      await one.end
-    },
-  },
-
   'E3 an error that code throws or rejects with is the error of its task': {
     needs: CODE,
     check: async ({ start }) => {

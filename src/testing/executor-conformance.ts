@@ -1,9 +1,10 @@
 import { fileURLToPath } from 'node:url'
 import { runFunction } from '../context/run-code.ts'
 import { JobchartError } from '../model/error.ts'
-import { anything, callback, checkOptions, required } from '../model/option-checks.ts'
+import { anything, callback, checkOptions, oneOf, required } from '../model/option-checks.ts'
 import type { TaskRun } from '../model/task.ts'
 import type { Executor, Work } from '../port/executor.ts'
+import { inTime } from './authorization-answers.ts'
 import { type ExecutorBench, executorChecks, type Started } from './executor-checks.ts'
 import { RecordedChannel } from './recorded-channel.ts'
 import type { RegisterTest } from './storage-conformance.ts'
@@ -46,9 +47,12 @@ export function executorConformance(
   make: (code: ExecutorCode) => Executor | Promise<Executor>,
   options: ExecutorConformanceOptions,
 ): void {
-  const rules = { test: required(callback), runs: required(anything, 'what the executor runs'), skip: anything }
+  const kinds = oneOf('functions', 'modules', 'programs')
+  const rules = { test: required(callback), runs: required(kinds), skip: anything }
   checkOptions('executorConformance', options, rules, { form: 'executorConformance(make, { test, runs })' })
   const { test, runs, skip = {} } = options
+  const names = Object.keys(executorChecks).map((name) => [name, anything] as const)
+  checkOptions('executorConformance', skip, Object.fromEntries(names), { prefix: 'skip.' })
   for (const [name, { needs, check }] of Object.entries(executorChecks)) {
     if (needs !== undefined && !needs.includes(runs)) continue
     const reason = skip[name]
@@ -71,17 +75,20 @@ export function executorConformance(
         return each
       }
       try {
-        await check({ executor, start })
+        await inTime(check({ executor, start }), CHECK_MS_MAX, 'something that the check waits for did not happen')
       } finally {
         for (const { stop, kill } of started) {
           stop()
           kill()
         }
-        await executor.close()
+        await inTime(executor.close(), CHECK_MS_MAX, 'the executor did not close')
       }
     })
   }
 }
+
+/** How long one check may take, in milliseconds: far longer than any executor needs, also on a busy machine. */
+const CHECK_MS_MAX = 60_000
 
 function begin(
   executor: Executor,

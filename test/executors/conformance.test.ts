@@ -1,7 +1,7 @@
 import { queueExecutor } from 'jobchart'
 import { childProcess, workerThreads } from 'jobchart/executors'
 import { executorConformance } from 'jobchart/testing'
-import { describe, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 
 const heap = { NODE_OPTIONS: '--max-old-space-size=64' }
 
@@ -9,10 +9,6 @@ describe('queueExecutor', () => {
   executorConformance(() => queueExecutor({ concurrency: 2 }), {
     test,
     runs: 'functions',
-    skip: {
-      'E2 work that is started twice under one token runs once':
-        'it keeps no list of tokens, and no engine starts a token twice',
-    },
   })
 })
 
@@ -36,5 +32,12 @@ describe('workerThreads', () => {
         'E9 a crash is an error of the task': 'a crash of native code takes the whole process',
       },
     },
+  )
+})
+
+test('a check to skip that does not exist is refused', () => {
+  const skip = { 'E6 what the code has started is ended with it': 'a thread does not own it' }
+  expect(() => executorConformance(() => queueExecutor(), { test, runs: 'functions', skip })).toThrow(
+    /^skip\.E6 what .* is not an option of executorConformance/,
   )
 })
