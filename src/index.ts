@@ -244,6 +244,7 @@ export {
   type TaskRun,
   task,
 } from './model/task.ts'
+export type { TaskJob } from './model/task-job.ts'
 export type { LimitScope } from './model/task-scope.ts'
 export { type Duration, durationMs, type Time } from './model/time.ts'
 export type { Clock } from './port/clock.ts'

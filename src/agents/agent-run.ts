@@ -1,4 +1,5 @@
 import { JobchartError } from '../model/error.ts'
+import type { TaskJob } from '../model/task-job.ts'
 import type { AgentRegistration, AgentTransport, ClaimedTask, ClaimKey, ClaimState } from '../port/agent.ts'
 import type { Clock } from '../port/clock.ts'
 import type { Logger } from '../port/logger.ts'
@@ -17,7 +18,7 @@ const LAST_CALLS_MS = 5_000
 
 /** A task whose code runs. */
 export interface RunningTask {
-  readonly job: { readonly id: string; readonly type: string }
+  readonly job: TaskJob
   readonly token: number
   readonly function: string
   readonly version?: string

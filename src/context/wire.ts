@@ -5,6 +5,7 @@ import type { ItemReport } from '../model/item.ts'
 import type { ProgressReport } from '../model/progress.ts'
 import type { Json } from '../model/storable.ts'
 import type { Progress } from '../model/task.ts'
+import type { TaskJob } from '../model/task-job.ts'
 import type { TaskChannel, TaskMessage, Work } from '../port/executor.ts'
 import { Inbox } from './inbox.ts'
 import { storableEvent, storableItem } from './storable-report.ts'
@@ -20,7 +21,7 @@ export interface Wire<Out, In> {
 
 /** The description of a task that is sent to code in another process or thread. */
 export interface WireWork {
-  readonly job: { readonly id: string; readonly type: string }
+  readonly job: TaskJob
   readonly task: string
   readonly function?: string
   readonly version?: string

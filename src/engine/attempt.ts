@@ -18,6 +18,7 @@ import { invocationKey } from '../model/step-key.ts'
 import { isToldToEnd, isToldToStop, stopReasonOf } from '../model/stop.ts'
 import { type Json, jsonCopy } from '../model/storable.ts'
 import { countsOf, type Progress, type Task, type TaskSettings } from '../model/task.ts'
+import { type TaskJob, taskJobOf } from '../model/task-job.ts'
 import type { Clock } from '../port/clock.ts'
 import type { TaskChannel, Work } from '../port/executor.ts'
 import type { Write } from '../port/storage.ts'
@@ -264,9 +265,8 @@ class AttemptWork implements Work {
     this.#attempt = attempt
   }
 
-  get job() {
-    const { id, type } = this.#attempt.job
-    return { id, type }
+  get job(): TaskJob {
+    return taskJobOf(this.#attempt.job)
   }
 
   get task(): string {

@@ -18,6 +18,7 @@ import { parseRetry, type Retry, type RetryOptions } from './retry.ts'
 import type { StorableReturn } from './storable.ts'
 import { parseTask, TASK, type TaskOptions, type TaskRun, type TaskSettings, withSettings } from './task.ts'
 import { plainContext } from './task-context.ts'
+import type { TaskJob } from './task-job.ts'
 import { type Duration, durationMs } from './time.ts'
 
 /** The argument of the code of an item. */
@@ -35,7 +36,7 @@ export interface ItemContext<Item = unknown> {
   readonly signal: AbortSignal
   /** Aborted when the batch begins no new item (`task.drain`). Items that run may go on to their end. */
   readonly draining: AbortSignal
-  readonly job: { readonly id: string; readonly type: string }
+  readonly job: TaskJob
   /** A key for external services. It is the same in every attempt of this item, also after a loss. */
   readonly idempotencyKey: string
   /** Adds a line to the job's log. */

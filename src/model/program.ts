@@ -1,5 +1,6 @@
 import { JobchartError } from './error.ts'
 import { anything, checkOptions, required } from './option-checks.ts'
+import type { TaskJob } from './task-job.ts'
 
 /** A program of the operating system. */
 export interface Program {
@@ -17,7 +18,7 @@ export interface Program {
 /** The argument of a function that returns a part of a program, e.g. its `args`. */
 export interface ProgramContext<Input = unknown> {
   readonly input: Input
-  readonly job: { readonly id: string; readonly type: string }
+  readonly job: TaskJob
   /** The number of the attempt: 1 for the first. */
   readonly attempt: number
 }

@@ -2,6 +2,7 @@
 import type { ItemReport } from './item.ts'
 import type { ProgressReport } from './progress.ts'
 import type { Storable, StorableReturn } from './storable.ts'
+import type { TaskJob } from './task-job.ts'
 import type { Progress } from './task-record.ts'
 
 /** The output stream of a program to which it wrote a line. */
@@ -41,7 +42,7 @@ export interface TaskContext<Input = unknown> {
   readonly draining: AbortSignal
   /** The number of the attempt: 1 for the first. */
   readonly attempt: number
-  readonly job: { readonly id: string; readonly type: string }
+  readonly job: TaskJob
   /**
    * A key for external services. It is the same in every attempt of this invocation, and in a retry that continues the
    * job.
@@ -103,7 +104,7 @@ export function plainContext<Input>(input: Input, signal: AbortSignal): TaskCont
     signal,
     draining: new AbortController().signal,
     attempt: 1,
-    job: { id: 'actor', type: 'actor' },
+    job: { id: 'actor', type: 'actor', trigger: 'manual' },
     idempotencyKey: 'actor',
     progress: () => {},
     log: () => {},

@@ -4,6 +4,7 @@ import type { ItemReport } from '../model/item.ts'
 import type { ProgressReport } from '../model/progress.ts'
 import type { Json } from '../model/storable.ts'
 import type { LineStream, Progress } from '../model/task.ts'
+import type { TaskJob } from '../model/task-job.ts'
 import type { Duration } from '../model/time.ts'
 import type { TaskMessage } from './executor.ts'
 
@@ -120,7 +121,7 @@ export interface ClaimKey {
 
 /** A task that an agent has claimed. */
 export interface ClaimedTask {
-  readonly job: { readonly id: string; readonly type: string }
+  readonly job: TaskJob
   readonly token: number
   /** The id of the invoke that asked for the task. */
   readonly task: string

@@ -5,10 +5,11 @@ import type { Program } from '../model/program.ts'
 import type { ProgressReport } from '../model/progress.ts'
 import type { Json } from '../model/storable.ts'
 import type { LineStream, Progress } from '../model/task.ts'
+import type { TaskJob } from '../model/task-job.ts'
 
 /** A claimed task, ready to run. */
 export interface Work {
-  readonly job: { readonly id: string; readonly type: string }
+  readonly job: TaskJob
   /** The id of the invoke that asked for the task. */
   readonly task: string
   /** The task's `function` option. It tells an executor whose code is outside this process which function to call. */

@@ -101,7 +101,7 @@ function begin(
   const channel = new RecordedChannel()
   const { does, value = '' } = input
   const work: Work = {
-    job: { id: 'job', type: 'conformance' },
+    job: { id: 'job', type: 'conformance', trigger: 'manual' },
     ...{ task: 'work', function: 'run', version: undefined, input, attempt: 1, token },
     ...{ idempotencyKey: 'job:1', reported: undefined, recordedSteps: async () => new Map() },
     ...{ deadlineAt: undefined, killGraceMs: 5_000 },

@@ -49,7 +49,7 @@ export class BatchWorld {
       return options.each === undefined ? this.#opened(context) : options.each(context)
     }
     const work = {
-      job: { id: 'job', type: 'scrape' },
+      job: { id: 'job', type: 'scrape', trigger: 'manual' } as const,
       ...{ attempt: 1, idempotencyKey: 'job:1', reported: undefined, recordedSteps: async () => new Map() },
       ...{ signal: stopping.signal, draining: draining.signal, batch: this.store.start },
       channel: this.store.channel(() => isHeld),

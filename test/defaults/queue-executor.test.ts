@@ -15,7 +15,7 @@ function openWork(started: string[], name: string) {
     return ended
   }
   const work: Work = {
-    job: { id: name, type: 'w' },
+    job: { id: name, type: 'w', trigger: 'manual' },
     ...{ task: 'execute', function: undefined, version: undefined, input: undefined, attempt: 1, token: 1 },
     ...{ idempotencyKey: name, reported: undefined, recordedSteps: async () => new Map(), deadlineAt: undefined },
     ...{ killGraceMs: 5_000, signal: new AbortController().signal, killSignal: new AbortController().signal },

@@ -92,7 +92,7 @@ describe('an agent', () => {
     const [task, ...more] = await agent.claim()
     expect(more).toEqual([])
     expect(task).toMatchObject({
-      job: { id, type: 'extract' },
+      job: { id, type: 'extract', trigger: 'manual' },
       task: 'work',
       function: '@viewer/extract',
       input: { file: 'x' },

@@ -76,6 +76,23 @@ describe('a schedule', () => {
     expect(await runTimes(ada, 'm')).toEqual(hours(1, 6, 11, 16, 21, 26, 31, 36, 41, 46))
   })
 
+  test('tells its code for which time it is due, and the other runs that they have none', async () => {
+    const bench = new Bench()
+    const seen: unknown[] = []
+    const seeing = defineJob({
+      type: 'seeing',
+      execute: ({ job: { trigger, startAt } }) => void seen.push([trigger, startAt]),
+    })
+    const { ada } = await bench.start({ jobs: [seeing], ...RARELY })
+    await ada.pipelines.define({ id: 'n', job: seeing, schedule: { cron: '0 * * * *' } })
+    await ada.pipelines.run('n')
+    await bench.clock.advance(HOUR)
+    expect(seen).toEqual([
+      ['manual', undefined],
+      ['schedule', ...hours(1)],
+    ])
+  })
+
   test('with a time zone keeps the local time when the clocks change', async () => {
     const bench = new Bench()
     await bench.clock.advance(Date.UTC(2026, 2, 27, 12) - Date.UTC(2026, 0, 1))

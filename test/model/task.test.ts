@@ -121,7 +121,7 @@ function contextWith(input: unknown): TaskContext {
     signal: new AbortController().signal,
     draining: new AbortController().signal,
     attempt: 1,
-    job: { id: 'j1', type: 'plain' },
+    job: { id: 'j1', type: 'plain', trigger: 'manual' },
     idempotencyKey: 'j1:1',
     progress: () => {},
     log: () => {},

@@ -1,4 +1,5 @@
 /** The calls of agents, but for their reports. */
+
 import type { AgentKey, StoredAgent } from '../../model/agent.ts'
 import { queuesOf } from '../../model/agent.ts'
 import { batchStart, isDrained } from '../../model/batch-record.ts'
@@ -9,6 +10,7 @@ import { settingsOf } from '../../model/record.ts'
 import { invocationKey, stepAddress } from '../../model/step-key.ts'
 import { jsonCopy } from '../../model/storable.ts'
 import { countsOf } from '../../model/task.ts'
+import { taskJobOf } from '../../model/task-job.ts'
 import type {
   AgentRegistration,
   ClaimAnswer,
@@ -210,7 +212,7 @@ async function claimedTask(core: Core, { job, invocation }: ClaimedForAgent): Pr
   const input = takesJobInput ? job.input : task.input
   const { version, attempt, token } = task
   return {
-    job: { id: job.id, type: job.type },
+    job: taskJobOf(job),
     token,
     task: task.id,
     function: task.function ?? task.src,
