@@ -85,10 +85,16 @@ function isDue(pipeline: Pipeline, now: number): boolean {
 async function startAll(core: Core, first: Pipeline): Promise<void> {
   const { tenant, id } = first
   let pipeline: Pipeline | undefined = first
+  // Whether several due times of the schedule have passed. Then their runs make up for them, also the latest one's.
+  let isBehind = false
   for (let runs = 0; pipeline !== undefined && isDue(pipeline, core.clock.now()) && !core.stopped.aborted; runs++) {
     if (runs === RUNS_AT_ONCE) return core.alarm.set(core.clock.steady())
+    const now = core.clock.now()
+    const next = nextOf(pipeline, now, isBehind)
+    if (next === undefined) return
+    isBehind ||= next.trigger === 'schedule' && (next.after.nextAt ?? Number.POSITIVE_INFINITY) <= now
     try {
-      await startNext(core, pipeline)
+      await startNext(core, pipeline, next)
     } catch (error) {
       if (!(error instanceof ChangedMeanwhile)) throw error
     }
@@ -108,7 +114,7 @@ interface Skipped extends SkippedRun {
   readonly after: Pipeline
 }
 
-function nextOf(pipeline: Pipeline, now: number): Next | Skipped | undefined {
+function nextOf(pipeline: Pipeline, now: number, isBehind: boolean): Next | Skipped | undefined {
   const { owed: [owed, ...others] = [], nextAt, schedule } = pipeline
   const reason = standstill(pipeline)
   if (owed !== undefined) {
@@ -120,12 +126,11 @@ function nextOf(pipeline: Pipeline, now: number): Next | Skipped | undefined {
   const due = reason === undefined ? dueNow(schedule, nextAt, now) : skippedNow(schedule, nextAt, now)
   const next = { trigger: 'schedule', after: movedOn(pipeline, { nextAt: due.following }) } as const
   if (due.missed !== undefined) return { ...next, ...due.missed, reason: reason ?? 'missed' }
-  return { ...next, dueAt: nextAt, overlap: due.isLate ? 'queue' : overlapFor(pipeline, 'schedule') }
+  const isOneOfMany = schedule.catchUp !== 'skip' && (isBehind || (due.following ?? Number.POSITIVE_INFINITY) <= now)
+  return { ...next, dueAt: nextAt, overlap: due.isLate || isOneOfMany ? 'queue' : overlapFor(pipeline, 'schedule') }
 }
 
-async function startNext(core: Core, pipeline: Pipeline): Promise<void> {
-  const next = nextOf(pipeline, core.clock.now())
-  if (next === undefined) return
+async function startNext(core: Core, pipeline: Pipeline, next: Next | Skipped): Promise<void> {
   if ('reason' in next) return await skip(core, pipeline, next)
   const type = core.types.named(pipeline.type)
   const owned = await ownerOf(core, pipeline, type)

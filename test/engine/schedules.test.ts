@@ -293,6 +293,21 @@ describe('due times that were missed', () => {
     work.run().finish()
   })
 
+  test('wait for the slot too if the latest of them is within the last minute', async () => {
+    const bench = new Bench()
+    const work = new Work()
+    const slow = defineJob({ type: 'nightly', execute: work.execute })
+    const first = await bench.start({ jobs: [slow], ...RARELY })
+    await first.ada.pipelines.define({ id: 'n', job: slow, schedule: { cron: '0 * * * *', catchUp: { max: 3 } } })
+    await first.ada.pipelines.define({ id: 'often', job: slow, schedule: { every: '10s' } })
+    await bench.clock.advance(10_000)
+    // The run of "often" is lost with its process, and holds the slot when the next engine starts.
+    const { ada } = await down(bench, first, 3 * HOUR + 5_000, { jobs: [slow] })
+    expect([await runTimes(ada, 'n'), await skips(ada, 'n')]).toEqual([hours(1, 2, 3), []])
+    expect((await ada.list({ pipeline: 'often' })).items.map(({ phase }) => phase)).toEqual(['waiting', 'active'])
+    for (const { finish } of work.runs) finish()
+  })
+
   test('of `at` are made up for with `one`, and not with `skip`', async () => {
     const bench = new Bench()
     const first = await bench.start({ jobs: [nightly], ...RARELY })
