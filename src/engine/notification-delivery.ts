@@ -59,9 +59,13 @@ async function deliver(core: Core, notifier: Notifier, { key, channel }: Asked, 
     for (const each of addressedOf(found, asked)) {
       context.signal.throwIfAborted()
       try {
-        await context.step(each.id, ({ key: idempotencyKey, signal }) =>
-          deliverOne(core, notifier, { notification, channel, to: each, asked }, { idempotencyKey, signal }),
-        )
+        await context.step(each.id, async ({ key: idempotencyKey, signal }) => {
+          const one = { notification, channel, to: each, asked }
+          if (await deliverOne(core, notifier, one, { idempotencyKey, signal })) return
+          const role = asked.role ?? each.role
+          const person = role === undefined ? `"${each.id}"` : `"${each.id}" (role "${role}")`
+          context.log(`nothing was delivered to ${person}, because the policy does not let this person see it`)
+        })
       } catch (error) {
         // A notifier that does not answer is not asked for all others too.
         if (error instanceof NoAnswerError) throw error
@@ -83,22 +87,23 @@ interface One {
   readonly asked: AskedAddresses
 }
 
-// Delivers the notification to one person. A person who may not see the job gets nothing.
+// Delivers the notification to one person. Returns false if the person may not see it, and so gets nothing.
 async function deliverOne(
   core: Core,
   notifier: Notifier,
   { notification, channel, to, asked }: One,
   options: { readonly idempotencyKey: string; readonly signal: AbortSignal },
-): Promise<void> {
+): Promise<boolean> {
   const { tenant } = notification.row
   const who = await principalOf(core, to, asked, options.signal)
   const summaries = await summariesOf(core, [notification])
   const unread = { ...notification, isRead: false }
   const view = who && (await shownNotification(core, who, unread, summaries, options.signal))
-  if (view === undefined) return
+  if (view === undefined) return false
   const { rule, level, event } = view
   const delivery: Delivery = { channel, tenant, person: to.id, address: to.address, rule, level, event: { ...event } }
   await inTime(core, options.signal, (signal) => notifier.deliver(delivery, { ...options, signal }))
+  return true
 }
 
 class NoAnswerError extends JobchartError {

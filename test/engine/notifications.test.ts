@@ -588,6 +588,13 @@ describe('a notifier', () => {
     expect((await admin.list()).items.map(({ type }) => type)).toEqual(['w'])
     const own = await engine.system.list({ type: 'jobchart.delivery' })
     expect(own.items.map(({ outcome }) => outcome)).toEqual(['success', 'success', 'success'])
+    // Their logs say who got nothing.
+    const left: string[] = []
+    for (const { id } of own.items) for await (const { text } of engine.system.logs(id)) left.push(text)
+    expect(left.map((text) => text.replace(/, because .*/, '')).sort()).toEqual([
+      'nothing was delivered to "bob" (role "editor")',
+      'nothing was delivered to "eve" (role "nobody")',
+    ])
     expect(await codeOf(ada.submit('jobchart.delivery', {}))).toBe('UNKNOWN_TYPE')
   })
 
