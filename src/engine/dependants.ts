@@ -10,14 +10,16 @@ import { runSkipped } from './schedule-times.ts'
 /** How many dependent pipelines are read at once. */
 const DEPENDANTS_AT_ONCE = 100
 
-/** The pipelines that run after an ended job, each once. */
+/** The pipelines that run after an ended job, each once. `own`: the stored pipeline of the job. */
 export async function dependantsOf(
   storage: StorageConnection,
   { type: { startsPipelines }, job }: JobDecision,
+  own: Pipeline | undefined,
 ): Promise<readonly Pipeline[]> {
   const { tenant, type, pipeline, outcome } = job
   const found = [
-    ...((await isRun(storage, job)) ? await allOf(storage, tenant, { pipeline: pipeline ?? '' }) : []),
+    // Other jobs of a pipeline, e.g. one that configures it, are no runs of it.
+    ...(own?.type === type ? await allOf(storage, tenant, { pipeline: own.id }) : []),
     ...(startsPipelines ? await allOf(storage, tenant, { type }) : []),
   ]
   const meant = found.filter(({ dependsOn = [] }) =>
@@ -26,11 +28,6 @@ export async function dependantsOf(
     ),
   )
   return [...new Map(meant.map((each) => [each.id, each])).values()]
-}
-
-// Other jobs of a pipeline, e.g. one that configures it, are no runs of it.
-async function isRun(storage: StorageConnection, { tenant, pipeline, type }: Job): Promise<boolean> {
-  return pipeline !== undefined && (await storage.pipeline(tenant, pipeline))?.type === type
 }
 
 async function allOf(

@@ -35,6 +35,7 @@ import {
   changeStatus,
   createIn,
   type Followed,
+  failUnfollowed,
   look,
   passStatus,
   pause,
@@ -71,7 +72,11 @@ export function followAll(core: Core, jobs: WorkingSet, followed: Followed): rea
     if (steps === undefined) unasked.push(decided)
     else {
       followed.asked.set(decided.job.id, [])
-      followed.jobs[index] = steps.reduce((ended, step) => added(core, jobs, followed, ended, step), decided)
+      let ended = decided
+      for (const step of steps) {
+        ended = added(core, jobs, followed, ended, step)
+        followed.jobs[index] = ended
+      }
     }
   }
   return unasked
@@ -103,13 +108,16 @@ export async function prepareFollowUps(core: Core, followed: Followed, ends: rea
   try {
     for (const ended of ends) {
       const preparation = new Preparation(core, followed, ended, { until, signal: late.signal })
-      const steps = await stepsOf(preparation, ended)
-      const found = await dependantsOf(core.storage, ended)
+      const steps = [...(await stepsOf(preparation, ended))]
+      const { id, tenant, pipeline } = ended.job
+      const own = pipeline === undefined ? undefined : await core.storage.pipeline(tenant, pipeline)
+      if (own?.statusJob === id) steps.push({ kind: 'status', add: (_, __, all) => failUnfollowed(core, all, own, id) })
+      const found = await dependantsOf(core.storage, ended, own)
       const owe: Step = {
         kind: 'dependsOn',
         add: (_, __, { owed }) => owed.push(...owedTo(found, ended.job, core.clock.now())),
       }
-      followed.asked.set(ended.job.id, found.length === 0 ? steps : [...steps, owe])
+      followed.asked.set(id, found.length === 0 ? steps : [...steps, owe])
     }
   } finally {
     cancel()
@@ -238,7 +246,7 @@ class Preparation {
         const found = await this.#pipeline(followUp.pipeline)
         await this.#authorizePipeline(who, found, 'pausePipeline')
         const { kind, status } = followUp
-        return { kind, add: (core, _, followed) => changeStatus(core, followed, found, status) }
+        return { kind, add: (core, _, followed) => changeStatus(core, followed, ofNow(found, job), status) }
       }
     }
   }
@@ -246,7 +254,8 @@ class Preparation {
   async #creation(who: Principal, type: AnyJobType, followUp: Made, fixed: Fixed, run?: Pipeline): Promise<Step> {
     const { delay, priority = fixed.priority, labels, assignee, assignment = fixed.assignment } = followUp
     const { input: kept, assignee: assigned, assignment: _, ...rest } = fixed
-    const { tenant, endedAt = 0 } = this.#ended.job
+    const { job } = this.#ended
+    const { tenant, endedAt = 0 } = job
     // An end time later than now came from a wrong clock. Then the delay counts from now.
     const from = Math.min(endedAt, this.#core.clock.now())
     const both = { ...fixed.labels, ...labels }
@@ -280,7 +289,8 @@ class Preparation {
           // The pipeline as this changeset leaves it: an earlier follow-up may have paused or resumed it. A retry may be
           // that of the job which provisions it. If the pipeline was changed since it was read, the changeset is refused.
           const now = look(followed, run)
-          if (seed.trigger !== 'retry' || now.paused !== undefined) startable(now)
+          const mayProvision = seed.trigger === 'retry' && !isOfEarlier(run, job)
+          if (!mayProvision || now.paused !== undefined) startable(now)
           const blocker = blockerOf(core, jobs, followed, seed, run)
           if (blocker !== undefined) return skipRun(core, followed, run, seed, blocker)
           if (seed.retryOf !== undefined) passStatus(followed, run, seed.retryOf, seed.id)
@@ -341,6 +351,17 @@ function withFailure(decided: JobDecision, kind: string, thrown: unknown): JobDe
   const event = { type: 'job.followUpFailed', kind, error, by: ENGINE } as const
   const job = { ...decided.job, eventCount: decided.job.eventCount + 1 }
   return { ...decided, job, events: [...decided.events, event] }
+}
+
+// Whether the job was submitted to an earlier pipeline with the same id, and another job decides the status of this one.
+function isOfEarlier({ id, statusJob = '', createdAt }: Pipeline, job: Job): boolean {
+  return job.pipeline === id && statusJob !== '' && statusJob !== job.id && job.createdAt < createdAt
+}
+
+function ofNow(pipeline: Pipeline, job: Job): Pipeline {
+  if (!isOfEarlier(pipeline, job)) return pipeline
+  const why = `pipeline "${pipeline.id}" was deleted and defined again after this job was submitted`
+  throw new JobchartError('INVALID_STATE', `${why}, so its status belongs to another job`)
 }
 
 // Steps that were recorded for another input must not be reused.

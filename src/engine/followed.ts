@@ -136,3 +136,14 @@ export function passStatus(followed: Followed, found: Pipeline, jobId: string, r
   const after = { ...now, statusJob: retryId, revision: now.revision + 1 }
   followed.pipelines = combined(followed.pipelines, { before: found, after })
 }
+
+/**
+ * If a follow-up of a pipeline's `statusJob` failed, and the pipeline still waits for that job, the pipeline becomes
+ * `failed`. Otherwise it would be `provisioning` for ever.
+ */
+export function failUnfollowed(core: Core, followed: Followed, found: Pipeline, jobId: string): void {
+  const ended = followed.jobs.find(({ job }) => job.id === jobId)
+  if (ended?.events.every(({ type }) => type !== 'job.followUpFailed')) return
+  const { status, statusJob } = look(followed, found)
+  if (status === 'provisioning' && statusJob === jobId) changeStatus(core, followed, found, 'failed')
+}

@@ -186,3 +186,117 @@ test('a pipeline that waits for the retry of a job is failed when the retry is d
   await ada.delete(retry?.id ?? '')
   expect((await ada.pipelines.get('p')).status).toBe('failed')
 })
+
+test.each(['a retry is refused by a pause', 'the code throws', 'its creator has left'])(
+  'a pipeline that waits for a job is failed when what follows its end fails: %s',
+  async (why) => {
+    const bench = new Bench()
+    const work = new Work()
+    const run = defineJob({ type: 'run', execute: () => {} })
+    const config = defineJob({
+      type: 'config',
+      execute: work.obedient,
+      followUp: ({ outcome, retries }) => {
+        if (why === 'the code throws') throw new Error('broken')
+        if (outcome === 'failure' && retries < 1) return [{ kind: 'retry' }]
+        return [{ kind: 'status', pipeline: 'p', status: 'ready' }]
+      },
+    })
+    let role: string | undefined = 'editor'
+    const { ada, engine } = await bench.start({ jobs: [run, config], principal: () => role })
+    const onDefine = () =>
+      [
+        { kind: 'status', status: 'provisioning' },
+        { kind: 'submit', job: config },
+      ] as const
+    await ada.pipelines.define({ id: 'p', job: run, onDefine })
+    await bench.clock.settle()
+    if (why === 'its creator has left') role = undefined
+    if (why === 'a retry is refused by a pause') {
+      await ada.pipelines.pause('p', 'the source is down')
+      work.run().fail(new Error('the source is down'))
+    } else work.run().finish('done')
+    await bench.clock.settle()
+    const { status } = await engine.system.pipelines.get('p', { tenant: 'default' })
+    expect(status).toBe('failed')
+    const told = (await ada.pipelines.history('p')).filter(({ type }) => type === 'pipeline.statusChanged')
+    expect(told.at(-1)).toMatchObject({ from: 'provisioning', to: 'failed' })
+  },
+)
+
+test('a follow-up that fails after another has set the status leaves that status', async () => {
+  const bench = new Bench()
+  const run = defineJob({ type: 'run', execute: () => {} })
+  const config = defineJob({
+    type: 'config',
+    execute: () => {},
+    followUp: () => [
+      { kind: 'run', pipeline: 'missing' },
+      { kind: 'status', pipeline: 'p', status: 'ready' },
+      { kind: 'run', pipeline: 'missing' },
+    ],
+  })
+  const { ada } = await bench.start({ jobs: [run, config] })
+  const onDefine = () =>
+    [
+      { kind: 'status', status: 'provisioning' },
+      { kind: 'submit', job: config },
+    ] as const
+  await ada.pipelines.define({ id: 'p', job: run, onDefine })
+  await bench.clock.settle()
+  expect((await ada.pipelines.get('p')).status).toBe('ready')
+})
+
+test('a job of a deleted pipeline neither readies nor enters the pipeline that has its name now', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const run = defineJob({
+    type: 'run',
+    execute: work.obedient,
+    followUp: ({ outcome }) => {
+      return outcome === 'failure' ? [{ kind: 'retry' }] : [{ kind: 'status', pipeline: 'p', status: 'ready' }]
+    },
+  })
+  const { ada } = await bench.start({ jobs: [run] })
+  const onDefine = () =>
+    [
+      { kind: 'status', status: 'provisioning' },
+      { kind: 'submit', job: run },
+    ] as const
+  for (const isRetried of [false, true]) {
+    await ada.pipelines.define({ id: 'p', job: run, onDefine })
+    await bench.clock.settle()
+    const old = work.run()
+    await ada.pipelines.delete('p')
+    await bench.clock.advance(1)
+    await ada.pipelines.define({ id: 'p', job: run, onDefine })
+    if (isRetried) old.fail(new Error('the source is down'))
+    else old.finish('done')
+    await bench.clock.settle()
+    expect((await ada.pipelines.get('p')).status).toBe('provisioning')
+    const [retries, unended] = [await ada.list({ phase: 'waiting' }), await ada.list({ phase: 'active' })]
+    expect([retries.items.length, unended.items.length]).toEqual([0, 1])
+    // Its own job decides.
+    work.run().finish('done')
+    await bench.clock.settle()
+    expect((await ada.pipelines.get('p')).status).toBe('ready')
+    await ada.pipelines.delete('p')
+  }
+})
+
+test('a definition does not fail because of a job of a type that this engine does not know', async () => {
+  const bench = new Bench()
+  const run = defineJob({ type: 'run', execute: () => {} })
+  const lifecycle = createMachine({
+    initial: 'open',
+    states: { open: { on: { done: 'closed' } }, closed: { type: 'final' } },
+  })
+  const task = defineJob({ type: 'task', lifecycle, commands: { done: z.object({}) } })
+  const [knows, other] = [await bench.start({ jobs: [run, task] }), await bench.start({ jobs: [run] })]
+  const { id } = await knows.ada.submit(task)
+  const onDefine = () => [{ kind: 'send', to: { type: 'task' }, event: { type: 'done' } }] as const
+  await other.ada.pipelines.define({ id: 'p', job: run, onDefine })
+  expect((await knows.ada.get(id)).status).toBe('open')
+  await knows.ada.pipelines.define({ id: 'q', job: run, onDefine })
+  expect((await knows.ada.get(id)).status).toBe('closed')
+})

@@ -33,12 +33,13 @@ export type OnDefine =
     }
   /**
    * The pipeline gets this status. If jobs are submitted too, the status belongs to the first of them: if that job is
-   * deleted before its end, the status becomes `failed`. Change the status at the job's end by its `followUp`.
+   * deleted before its end, or what should follow its end fails, `provisioning` becomes `failed`. Change the status at
+   * the job's end by its `followUp`.
    */
   | { readonly kind: 'status'; readonly status: PipelineStatus }
   /**
    * A command to the oldest job of this type and creator that has not ended. Nothing happens if there is none, if the
-   * caller may not send it, or if the job does not take it. Without `createdBy`: a job that the caller created or is
+   * caller may not send it, if the job does not take it, or if this engine does not know its type. Without `createdBy`: a job that the caller created or is
    * assigned to.
    */
   | {
@@ -136,7 +137,8 @@ async function receiver(
   for (const phase of ['active', 'indeterminate', 'waiting'] as const) {
     const { jobs } = await core.storage.find({ scopes, phase }, { limit: 1, order: 'oldest' })
     for (const job of jobs) {
-      const type = core.types.require(job)
+      const type = core.types.of(job)
+      if (type === undefined) return []
       const mask = await allowed(core, who, job, { action: 'command', command: commandOf(type, event.type), signal })
       return mask === undefined ? [] : [{ jobId: job.id, event: await parseCommand(type, { ...event } as ChartEvent) }]
     }
