@@ -172,9 +172,10 @@ export interface PipelineJobs {
 export function pipelineJobs({ channels = ['inApp'], ...roles }: PipelineJobsOptions = {}): PipelineJobs {
   checkBy(channelsSchema, channels, 'channels of pipelineJobs')
   const profileImport = userTask('PROFILE_IMPORT')
+  const profileCollaborate = userTask('PROFILE_COLLABORATE')
   return {
-    policy: workspacePolicy(roles, 'pipelineJobs'),
-    profileCollaborate: userTask('PROFILE_COLLABORATE'),
+    policy: dismissible(workspacePolicy(roles, 'pipelineJobs'), [profileCollaborate.type, profileImport.type]),
+    profileCollaborate,
     profileImport,
     // The cast is safe: the types come from the schemas, and the schemas check each value before it is used.
     defineJob: ((options: AnyOptions) => defineRun(options, channels)) as PipelineJobs['defineJob'],
@@ -185,6 +186,17 @@ export function pipelineJobs({ channels = ['inApp'], ...roles }: PipelineJobsOpt
     openWorkspace: async (engine, workspace, job, input) =>
       await engine.system.submit(job, input, { tenant: workspace, idempotencyKey: 'open' }),
     present: pipelineJobRow,
+  }
+}
+
+// A user task is dismissed by its deletion, also by its assignee, who sees it.
+function dismissible({ scope, authorize }: Policy, types: readonly string[]): Policy {
+  return {
+    scope,
+    authorize: (principal, action, target) => {
+      const isOwn = target.assignee === principal.id && types.includes(target.type)
+      return authorize(principal, action === 'delete' && isOwn ? 'get' : action, target)
+    },
   }
 }
 

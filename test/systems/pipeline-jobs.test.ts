@@ -316,6 +316,18 @@ describe('the acceptance cases', () => {
     expect(going).toEqual([])
   })
 
+  test('W20 a user task of somebody else is dismissed by its assignee, and by no other member', async () => {
+    const { mia, max, olga, nora, run, profileCollaborate } = await workspace()
+    const { id } = await olga.submit(profileCollaborate, undefined, { assignee: 'mia' })
+    expect([(await mia.actions(id)).delete, (await max.actions(id)).delete]).toEqual([true, false])
+    expect(await answerOf(max.delete(id))).toBe('FORBIDDEN')
+    expect(await answerOf(nora.delete(id))).toBe('JOB_NOT_FOUND')
+    expect(await answerOf(mia.delete(id))).toBe('ok')
+    // A run is still deleted by its creator or an administrator alone.
+    const job = await olga.submit(run, {}, { assignee: 'mia' })
+    expect(await answerOf(mia.delete(job.id))).toBe('FORBIDDEN')
+  })
+
   test('W21 a user task blocks no pipeline, and no pipeline blocks it', async () => {
     const { mia, profileCollaborate, clock, define } = await workspace()
     await define()
