@@ -64,15 +64,19 @@ export function isSubscribed(all: readonly StoredSubscription[], to: SubscribedT
   const covering = all.filter(({ type = to.type, pipeline = to.pipeline }) => {
     return type === to.type && pipeline === to.pipeline
   })
-  const closest =
-    covering.find(({ pipeline }) => pipeline !== undefined) ??
-    covering.find(({ type }) => type !== undefined) ??
-    covering[0]
+  const fromClosest = [
+    ...covering.filter(({ pipeline }) => pipeline !== undefined),
+    ...covering.filter(({ type }) => type !== undefined),
+    ...covering.filter(({ type, pipeline }) => type === undefined && pipeline === undefined),
+  ]
+  const [closest] = fromClosest
   if (closest === undefined || closest.level === 'none') return false
   if (closest.level === 'alerts' && to.level !== 'alerts') return false
-  // The earliest subscription that covers the notification says from when on the person is told. So a person who adds a
-  // closer subscription still sees what a wider one has told before.
-  return covering.some(({ since, level }) => level !== 'none' && since < to.number)
+  // The earliest of these subscriptions says from when on the person is told. So a person who adds a closer subscription
+  // still sees what a wider one has told before. A subscription behind one with the level `none` has told nothing.
+  const muted = fromClosest.findIndex(({ level }) => level === 'none')
+  const told = muted < 0 ? fromClosest : fromClosest.slice(0, muted)
+  return told.some(({ since }) => since < to.number)
 }
 
 /** An audience as text, which storages search by. */

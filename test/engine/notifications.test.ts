@@ -319,6 +319,18 @@ describe('subscriptions', () => {
   })
 })
 
+test('a subscription to a pipeline does not show what was muted by its type before', async () => {
+  const { bob, ada, run, type } = await started([{ ...onSuccess, audience: 'subscribers' }])
+  await ada.pipelines.define({ id: 'p', job: type })
+  await bob.notifications.subscribe({ level: 'all' })
+  await bob.notifications.subscribe({ job: type, level: 'none' })
+  await run(ada, 'finish', type, 'p')
+  await bob.notifications.subscribe({ pipeline: 'p', level: 'all' })
+  expect(await rulesOf(bob)).toEqual([])
+  await run(ada, 'finish', type, 'p')
+  expect(await rulesOf(bob)).toEqual(['success'])
+})
+
 describe('reading', () => {
   test('marks are per person, by id or all before an id, and count what is unread', async () => {
     const { ada, bob, run } = await started([
