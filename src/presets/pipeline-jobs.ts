@@ -138,7 +138,7 @@ export interface PipelineJobs {
   readonly pipeline: (options: WorkspacePipeline<RunType>) => PipelineOptions
   /**
    * Submits the job that sets up a new workspace, e.g. of type WORKSPACE_INIT: exactly one for each workspace, however
-   * often this is called. Its creator is the engine itself.
+   * often this is called, as long as that job is stored. Its creator is the engine itself.
    */
   readonly openWorkspace: (engine: Engine, workspace: string, job: RunType, input?: unknown) => Promise<JobView>
   /** Shows a job as a row. */
