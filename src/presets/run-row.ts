@@ -9,7 +9,10 @@ export interface PipelineJobRow {
   readonly created: string | null
   /** The type of the job, e.g. PIPELINE_RUN. */
   readonly type: string | null
-  /** The exit code. Null until the end, for a run whose process was lost, and for a user task. */
+  /**
+   * The exit code. Null until the end, for a user task, and where nothing exited: the process was lost, or a function
+   * ended because its signal was aborted.
+   */
   readonly exitCode: number | null
   readonly status: PipelineJobStatus
   /**
