@@ -254,6 +254,19 @@ describe('overlap: replace', () => {
     expect(await ada.get(second.id)).toMatchObject({ phase: 'waiting' })
   })
 
+  test('a later replace leaves a run alone whose start time has not come', async () => {
+    const { ada, bench, type, work } = await running()
+    await ada.submit(type, 0, nightly)
+    const planned = await ada.submit(type, 1, { ...replacing, startAt: bench.clock.now() + 60_000 })
+    const next = await ada.submit(type, 2, replacing)
+    work.run().finish()
+    await bench.clock.settle()
+    expect(await ada.get(planned.id)).toMatchObject({ phase: 'waiting' })
+    work.run().finish()
+    await bench.clock.advance(60_000)
+    expect([(await ada.get(next.id)).status, (await ada.get(planned.id)).status]).toEqual(['completed', 'running'])
+  })
+
   test('starts where the holder ends at once and the next in turn is one that it replaces', async () => {
     const bench = new Bench()
     const lifecycle = createMachine({

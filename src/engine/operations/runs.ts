@@ -175,8 +175,8 @@ interface Cancellation {
 }
 
 /**
- * Cancels the run that holds the slot, and the runs that wait to replace it. `undefined`: one of them has ended or
- * changed meanwhile, so try again.
+ * Cancels the run that holds the slot, and the runs that wait to replace it, but for those whose start time has not
+ * come. `undefined`: one of them has ended or changed meanwhile, so try again.
  */
 async function replace(core: Core, arrival: Arrival, refusal: JobchartError): Promise<Job | undefined> {
   const { seed, type } = arrival
@@ -214,7 +214,8 @@ async function superseded(core: Core, { tenant, pipeline }: NewJob): Promise<rea
   if (pipeline === undefined) return []
   const filter = { scopes: [{ tenant }], pipeline, phase: 'waiting' } as const
   const { jobs } = await core.storage.find(filter, { limit: SUPERSEDED_MAX })
-  return jobs.filter(({ overlap }) => overlap === 'replace')
+  const now = core.clock.now()
+  return jobs.filter(({ overlap, startAt = now }) => overlap === 'replace' && startAt <= now)
 }
 
 // If the job migrates first, the new version of its type handles the command. So the policy is asked with the `by` rule
