@@ -73,6 +73,8 @@ export function blockerOf(
   seed: NewJob,
   run: Pipeline,
 ): string | undefined {
+  // The retry of the job that the pipeline's status belongs to is no run of it, and waits as that job did.
+  if (run.statusJob !== undefined && run.statusJob === seed.retryOf) return undefined
   const rule = overlapFor(run, seed.trigger === 'retry' ? 'retry' : 'dependency')
   const isLater = seed.startAt !== undefined && seed.startAt > core.clock.now()
   if (rule === 'queue' || rule === 'replace' || isLater) return undefined

@@ -300,3 +300,31 @@ test('a definition does not fail because of a job of a type that this engine doe
   await knows.ada.pipelines.define({ id: 'q', job: run, onDefine })
   expect((await knows.ada.get(id)).status).toBe('closed')
 })
+
+test('the retry of the job that a pipeline waits for also waits for its turn, whatever the rule for retries is', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const run = defineJob({ type: 'run', execute: work.obedient })
+  const config = defineJob({
+    type: 'config',
+    execute: work.obedient,
+    followUp: ({ outcome }) => {
+      return outcome === 'failure' ? [{ kind: 'retry' }] : [{ kind: 'status', pipeline: 'p', status: 'ready' }]
+    },
+  })
+  const { ada } = await bench.start({ jobs: [run, config] })
+  const onDefine = () => {
+    const first = { kind: 'submit', job: config } as const
+    return [{ kind: 'status', status: 'provisioning' } as const, first, { ...first, job: run }]
+  }
+  await ada.pipelines.define({ id: 'p', job: run, overlap: 'skip', onDefine })
+  await bench.clock.settle()
+  work.run().fail(new Error('the source is down'))
+  for (let n = 0; n < 2; n++) {
+    await bench.clock.settle()
+    expect((await ada.pipelines.get('p')).status).toBe('provisioning')
+    work.run().finish('done')
+  }
+  await bench.clock.settle()
+  expect((await ada.pipelines.get('p')).status).toBe('ready')
+})
