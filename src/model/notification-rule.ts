@@ -153,7 +153,8 @@ export function notificationsFor(
 function isOn({ on }: ParsedRule, event: EventDraft): boolean {
   if ('event' in on) return event.type === on.event
   if ('outcome' in on) return 'outcome' in event && event.outcome === on.outcome
-  if (!('to' in event) || event.to !== on.status) return false
+  // The status of a pipeline may have the same name.
+  if (!('to' in event) || event.type === 'pipeline.statusChanged' || event.to !== on.status) return false
   return event.type === 'job.created' || event.from !== event.to
 }
 

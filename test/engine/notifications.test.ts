@@ -46,6 +46,16 @@ async function rulesOf({ notifications }: { readonly notifications: Notification
 }
 
 describe('rules', () => {
+  test('on a status of jobs do not notify of the status of a pipeline with the same name', async () => {
+    const { ada, type } = await started([
+      { on: { status: 'failed' }, ...inApp, audience: 'creator' },
+      { on: { event: 'pipeline.statusChanged' }, ...inApp, audience: 'creator' },
+    ])
+    const onDefine = () => [{ kind: 'status', status: 'failed' }] as const
+    await ada.pipelines.define({ id: 'p', job: type, onDefine })
+    expect(await rulesOf(ada)).toEqual(['pipeline.statusChanged'])
+  })
+
   test('with labels notify only of jobs and pipelines that have all of them', async () => {
     const labels = { mail: 'yes', size: 'big' }
     const rules = [
