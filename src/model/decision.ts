@@ -267,9 +267,11 @@ export function lose(type: AnyJobType, job: Job, loss: Loss, context: DecisionCo
 }
 
 /**
- * Gives back an attempt: the task is available again, and the attempt is not counted.
+ * Gives back an attempt: the task is available again, and the attempt is not counted. If the engine gives it back because
+ * it stops, the task keeps its place among the ready tasks: otherwise each stop would send what ran behind all that
+ * waits. If an agent gives it back, it goes behind the others, which it must not hold up.
  *
- * @param reason  why, as the chart is told.
+ * @param reason  why the agent gives it back, as the chart is told. Absent: the engine stops.
  */
 export function release(
   type: AnyJobType,
@@ -277,8 +279,9 @@ export function release(
   token: number,
   context: DecisionContext,
   tree?: JobTree,
-  reason = 'its engine stopped',
+  reason?: string,
 ): Decision {
+  const why = reason ?? 'its engine stopped'
   return decide(type, job, context, tree, (draft) => {
     const task = claimedUnder(job, token)
     if (task?.status !== 'claimed') return
@@ -286,11 +289,12 @@ export function release(
     draft.events.push({ type: 'task.released', task: task.id })
     if (isToldToStop(task)) {
       draft.remove(task)
-      draft.receiveEnd(task, errorEvent(task.id, stopError(task, `it was told to stop, and ${reason} first`)))
+      draft.receiveEnd(task, errorEvent(task.id, stopError(task, `it was told to stop, and ${why} first`)))
       return
     }
-    draft.put(madeAvailable(task, { attempt: task.attempt - 1, availableAt: draft.steady() }))
-    if (!draft.endIfDrained(task.invocation)) draft.receiveNamed({ type: 'task.released', reason })
+    const availableAt = reason === undefined ? task.availableAt : draft.steady()
+    draft.put(madeAvailable(task, { attempt: task.attempt - 1, availableAt }))
+    if (!draft.endIfDrained(task.invocation)) draft.receiveNamed({ type: 'task.released', reason: why })
   })
 }
 

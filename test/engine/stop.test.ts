@@ -61,6 +61,24 @@ test('I45 work that has not finished by the timeout is given back uncounted, and
   expect((await next.ada.get(id)).output).toBe('done')
 })
 
+test('work that is given back keeps its place before what waits', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'w', execute: work.execute })
+  const host = await bench.start({ jobs: [type], concurrency: 1 })
+  for (const n of [1, 2, 3]) {
+    await host.ada.submit(type, n)
+    await bench.clock.advance(1_000)
+  }
+  await stop(bench, host, 3_000)
+  await bench.start({ jobs: [type], concurrency: 1 })
+  for (let run = 1; run <= 3; run++) {
+    work.run(run).finish('done')
+    await bench.clock.settle()
+  }
+  expect(work.runs.map(({ context }) => context.input)).toEqual([1, 1, 2, 3])
+})
+
 test('the last lines and progress of work that is given back are stored', async () => {
   const bench = new Bench()
   const work = new Work()
