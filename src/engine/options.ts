@@ -2,6 +2,7 @@ import { z } from 'zod'
 import type { AnyJobType } from '../model/definition.ts'
 import { jobTypeRule } from '../model/definition-options.ts'
 import { JobchartError } from '../model/error.ts'
+import { EVENT_TYPES } from '../model/event.ts'
 import {
   anything,
   callback,
@@ -304,11 +305,16 @@ export const listOptionsSchema = z.strictObject({
   cursor: cursorSchema,
 })
 
+// The events themselves have a field `type` too, so the two are easily confused.
+const jobTypeName = name.refine((type) => !EVENT_TYPES.includes(type), {
+  error: 'is the type of the jobs; compare the `type` of each event to select events',
+})
+
 /** The options of `events`. */
 export const eventOptionsSchema = z.strictObject({
   after: z.int().min(0).exactOptional(),
   job: z.string().max(200).optional(),
-  type: name.optional(),
+  type: jobTypeName.optional(),
   pipeline: name.optional(),
   createdBy: name.optional(),
   assignee: name.optional(),

@@ -13,10 +13,10 @@ const DURATION_MS_MAX = 100 * 365 * 86_400_000
 /**
  * A duration in milliseconds, at least 0.
  *
- * @param what  names the option in the error.
+ * @param what  names the value in the error. Default `'a duration'`.
  * @throws {JobchartError} `INVALID_DEFINITION` it is not a duration, is negative, or is over a hundred years.
  */
-export function durationMs(value: Duration, what: string): number {
+export function durationMs(value: Duration, what = 'a duration'): number {
   const ms = typeof value === 'number' ? value : parseText(value)
   if (ms === undefined || !Number.isFinite(ms) || ms < 0 || ms > DURATION_MS_MAX) {
     throw new JobchartError(

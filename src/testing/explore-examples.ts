@@ -61,7 +61,12 @@ const DEFAULT_ERROR: Json = { name: 'Error', message: 'an example of a failure' 
  */
 export function readExamples(type: AnyJobType, options: ExampleOptions): Examples {
   const untried = new Map<string, string>()
-  const inputs = valuesFor(type.input, { what: 'input', given: options.inputs, defaults: [undefined, {}] })
+  const inputs = valuesFor(type.input, {
+    what: 'input',
+    option: '{ inputs: […] }',
+    given: options.inputs,
+    defaults: [undefined, {}],
+  })
   if ('reason' in inputs) throw new JobchartError('INVALID_INPUT', `inputs should have an example: ${inputs.reason}`)
   checkEvents(type, options)
   const commands = Object.keys(type.commands).flatMap((name) => commandEvents(type, name, options, untried))
@@ -84,7 +89,12 @@ function commandEvents(
   untried: Map<string, string>,
 ): readonly ChartEvent[] {
   const given = Object.hasOwn(events, name) ? events[name] : undefined
-  const read = valuesFor(type.commands[name], { what: `command "${name}"`, given, defaults: [{}] })
+  const read = valuesFor(type.commands[name], {
+    what: `command "${name}"`,
+    option: `{ events: { ${JSON.stringify(name)}: […] } }`,
+    given,
+    defaults: [{}],
+  })
   if ('values' in read) return read.values.map((fields) => eventOf(name, fields))
   untried.set(name, read.reason)
   return []
@@ -101,7 +111,12 @@ function outputsOf(
   // A callback has no output: it runs until the chart leaves it, or until it throws.
   if (settings?.kind === 'callback') return []
   if (settings?.batch !== undefined && givenFor(task, outputs) === undefined) return BATCH_ENDS
-  const read = valuesFor(settings?.output, { what, given: givenFor(task, outputs), defaults: [undefined] })
+  const read = valuesFor(settings?.output, {
+    what,
+    option: `{ outputs: { ${JSON.stringify(task.src)}: […] } }`,
+    given: givenFor(task, outputs),
+    defaults: [undefined],
+  })
   if ('values' in read) return read.values.map((value) => copied(value, what))
   untried.set(doneType(task), read.reason)
   return []
@@ -159,6 +174,8 @@ type Schema = NonNullable<AnyJobType['input']>
 
 interface Asked {
   readonly what: string
+  /** The options of `explore` that give examples, for the reason. */
+  readonly option: string
   readonly given: readonly unknown[] | undefined
   /** The values to try if no examples are given. The first one that the schema accepts is used. */
   readonly defaults: readonly unknown[]
@@ -167,7 +184,7 @@ interface Asked {
 /** The values as the schema parses them. If there are none, the reason. */
 function valuesFor(
   schema: Schema | undefined,
-  { what, given, defaults }: Asked,
+  { what, option, given, defaults }: Asked,
 ): { readonly values: readonly unknown[] } | { readonly reason: string } {
   if (given !== undefined) return { values: given.map((value) => parsedExample(schema, value, what)) }
   const tried = defaults.map((value) => parseNow(schema, value))
@@ -177,7 +194,8 @@ function valuesFor(
     return { reason: `the schema of ${what} answers asynchronously; give examples as it would parse them` }
   }
   const said = tried.at(-1)
-  return { reason: `${what} needs an example${said?.kind === 'misfit' ? `: ${said.message}` : ''}` }
+  const why = said?.kind === 'misfit' ? `: ${said.message}` : ''
+  return { reason: `${what} needs an example${why}; give some by explore(type, ${option})` }
 }
 
 function parsedExample(schema: Schema | undefined, value: unknown, what: string): unknown {

@@ -104,6 +104,7 @@ describe('a stream', () => {
     ['a number that is none', { after: Number.NaN }],
     ['an option that is none', { since: 4 }],
     ['a label that is no text', { labels: { a: 1 } }],
+    ['the type of events in place of that of jobs', { type: 'job.created' }],
   ])('is refused at its first read: %s', async (_, options) => {
     const bench = new Bench()
     const { ada } = await bench.start({ jobs: [quick] })

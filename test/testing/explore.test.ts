@@ -621,7 +621,7 @@ describe('possible events', () => {
     expect(explore(job).untried).toEqual([
       {
         event: 'xstate.done.actor.w',
-        reason: expect.stringMatching(/output of "w" needs an example: .*expected object/),
+        reason: expect.stringMatching(/output of "w" needs an example: .*expected object.*"work"/),
       },
     ])
     expect(errors.every((error) => !Object.isFrozen(error))).toBe(true)
