@@ -272,9 +272,14 @@ export const jobType = z.custom<AnyJobType>((job) => typeof job === 'object' && 
 /** The most statuses that a list may be filtered by. */
 const STATUSES_MAX = 100
 
+/** A filter by type: it takes a job type or its name, as `submit` does. */
+export const typeName = z
+  .union([name, jobType], { error: 'should be a job type made by defineJob, or its name' })
+  .transform((type) => (typeof type === 'string' ? type : type.type))
+
 const narrowing = {
   view: z.enum(['mine', 'assigned', 'all']).optional(),
-  type: name.optional(),
+  type: typeName.optional(),
   phase: z.enum(['settled', 'waiting', 'indeterminate', 'active']).optional(),
   status: z
     .union([name.transform((status) => [status]), z.array(name).min(1).max(STATUSES_MAX)], {
@@ -306,7 +311,7 @@ export const listOptionsSchema = z.strictObject({
 })
 
 // The events themselves have a field `type` too, so the two are easily confused.
-const jobTypeName = name.refine((type) => !EVENT_TYPES.includes(type), {
+const typeOfJobs = typeName.refine((type) => !EVENT_TYPES.includes(type), {
   error: 'is the type of the jobs; compare the `type` of each event to select events',
 })
 
@@ -314,7 +319,7 @@ const jobTypeName = name.refine((type) => !EVENT_TYPES.includes(type), {
 export const eventOptionsSchema = z.strictObject({
   after: z.int().min(0).exactOptional(),
   job: z.string().max(200).optional(),
-  type: jobTypeName.optional(),
+  type: typeOfJobs.optional(),
   pipeline: name.optional(),
   createdBy: name.optional(),
   assignee: name.optional(),

@@ -15,6 +15,7 @@ import {
   newAssignmentSchema,
   prioritySchema,
   time,
+  typeName,
 } from './options.ts'
 
 const pipelineOverlap = z.enum(['reject', 'queue', 'replace', 'skip'])
@@ -185,4 +186,8 @@ export const runSchema = z.strictObject({
 export const pauseSchema = z.object({ reason: name.exactOptional() })
 
 /** The options of `pipelines.list`. */
-export const pipelineListSchema = z.strictObject({ type: name.optional(), limit: limitSchema, cursor: cursorSchema })
+export const pipelineListSchema = z.strictObject({
+  type: typeName.optional(),
+  limit: limitSchema,
+  cursor: cursorSchema,
+})

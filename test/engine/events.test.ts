@@ -99,6 +99,18 @@ describe('a stream', () => {
     expect(await codeOf(ada.events().next())).toBe('ENGINE_STOPPED')
   })
 
+  test('narrowed by a job type, given itself or by its name, has its events alone', async () => {
+    const bench = new Bench()
+    const other = defineJob({ type: 'other', execute: () => 1 })
+    const { ada } = await bench.start({ jobs: [quick, other] })
+    const seen = [follow(ada.events({ type: other })), follow(ada.events({ type: 'other' }))]
+    await ada.submit(quick, 1)
+    const { id } = await ada.submit(other, 1)
+    await bench.clock.settle()
+    for (const { events } of seen)
+      expect(new Set(events.map((event) => 'jobId' in event && event.jobId))).toEqual(new Set([id]))
+  })
+
   test.each([
     ['a number below zero', { after: -1 }],
     ['a number that is none', { after: Number.NaN }],

@@ -65,6 +65,12 @@ test('I54 a list shows jobs that the principal may see, and each filter narrows 
   expect(new Set(await listed(admin))).toEqual(new Set([red.id, blue.id, running.id]))
   expect(await listed(admin, { view: 'mine' })).toEqual([])
   expect(await listed(admin, { type: 'other' })).toEqual([blue.id])
+  expect(await listed(admin, { type: other })).toEqual([blue.id])
+  expect([await admin.count({ type: other }), await admin.counts({ by: 'type' }, { type: busy })]).toEqual([
+    1,
+    { busy: 1 },
+  ])
+  expect(await codeOf(admin.list({ type: 5 as never }))).toBe('INVALID_INPUT')
   expect(await listed(admin, { phase: 'active' })).toEqual([running.id])
   expect(await listed(admin, { status: 'running' })).toEqual([running.id])
   expect(await listed(admin, { pipeline: 'p' })).toEqual([running.id])

@@ -95,8 +95,8 @@ export interface RunOptions extends PipelineCallOptions {
 
 /** The options of `pipelines.list`. Each given field narrows the list. */
 export interface PipelineListOptions extends CallOptions {
-  /** The name of a job type. */
-  readonly type?: string
+  /** A job type, or its name. */
+  readonly type?: AnyJobType | string
   /** The size of a page: 1 to 100, default 20. */
   readonly limit?: number
   readonly cursor?: string

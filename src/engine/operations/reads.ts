@@ -1,5 +1,6 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { type Soon, whenKnown } from '../../context/soon.ts'
+import type { AnyJobType } from '../../model/definition.ts'
 import type { JobError } from '../../model/error.ts'
 import type { Actor, EventDraft } from '../../model/event.ts'
 import type { Job, JobId, Outcome, Phase } from '../../model/job.ts'
@@ -35,7 +36,8 @@ export interface CountOptions extends CallOptions {
    * see.
    */
   readonly view?: JobsView
-  readonly type?: string
+  /** A job type, or its name. */
+  readonly type?: AnyJobType | string
   readonly phase?: Phase
   /** One status, or a list of 1 to 100: jobs with any of these. */
   readonly status?: string | readonly string[]

@@ -1,3 +1,4 @@
+import type { AnyJobType } from '../../model/definition.ts'
 import { JobchartError } from '../../model/error.ts'
 import type { JobId } from '../../model/job.ts'
 import type { Principal } from '../../port/policy.ts'
@@ -15,7 +16,8 @@ export interface EventOptions extends CallOptions {
   readonly after?: number
   /** Only the events of this job. */
   readonly job?: JobId
-  readonly type?: string
+  /** A job type, or its name. */
+  readonly type?: AnyJobType | string
   readonly pipeline?: string
   readonly createdBy?: string
   readonly assignee?: string
