@@ -14,7 +14,7 @@ import { logEvents, loggingListenerErrors, logHealth } from './logger.ts'
 import { maintain } from './maintenance.ts'
 import { checkChannels, deliveryType } from './notification-delivery.ts'
 import { type EngineOptions, parseSettings, type Settings } from './options.ts'
-import { pause, turn } from './pause.ts'
+import { pause } from './pause.ts'
 import {
   type AgentPrincipal,
   agentPrincipal,
@@ -191,10 +191,11 @@ export class Engine implements AsyncDisposable {
     for (;;) {
       await maintain(core, 'due')
       core.ticks.claimSoon()
-      await turn(core)
+      // A commit may take many turns of the event loop.
+      while (!core.ticks.isIdle && !core.stopped.aborted) await core.dispatcher.nextChange()
       if (core.stopped.aborted) return
       if (core.health.isDegraded) await pause(core, core.settings.sweepMs)
-      else if (core.dispatcher.isIdle && core.ticks.isIdle) return
+      else if (core.dispatcher.isIdle) return
       else await core.dispatcher.nextChange()
     }
   }

@@ -1,8 +1,9 @@
-import { defineJob, type Policy, queueExecutor, task } from 'jobchart'
+import { createEngine, defineJob, memoryStorage, type Policy, queueExecutor, type Storage, task } from 'jobchart'
 import { expect, test } from 'vitest'
 import { createMachine } from 'xstate'
 import { Bench, codeOf, type Host, textsOf, Work } from './bench.ts'
 import { FaultyStorage } from './faulty-storage.ts'
+import { passing } from './passing-storage.ts'
 
 /** Stops an engine while time passes. Returns the time at which it had stopped. */
 async function stop(bench: Bench, { engine }: Host, timeout: number): Promise<number> {
@@ -124,6 +125,24 @@ test('a stop ends the wait for idle, although work is left', async () => {
   await engine.stop({ timeout: 0 })
   await idle
   expect(isIdle).toBe(true)
+})
+
+test('idle resolves with a storage whose commits take many turns of the event loop', async () => {
+  const memory = memoryStorage()
+  const storage: Storage = {
+    open: async (host) =>
+      passing(await memory.open(host), async (method, run) => {
+        const turns = method === 'commit' || method === 'claim' ? 10 : 0
+        for (let turn = 0; turn < turns; turn++) await new Promise((resume) => setImmediate(resume))
+        return run()
+      }),
+  }
+  const type = defineJob({ type: 'w', execute: () => 1 })
+  const engine = await createEngine({ jobs: [type], storage })
+  const { id } = await engine.system.submit(type, undefined)
+  await engine.idle()
+  expect((await engine.system.get(id)).output).toBe(1)
+  await engine.stop()
 })
 
 test('I46 no timer remains after a stop, whatever was in progress', async () => {
