@@ -36,9 +36,9 @@ type GivenPiece = Omit<BatchPiece, 'added' | 'ended'> & {
 export async function reportItems(reporting: Reporting, given: GivenPiece): Promise<void> {
   const held = await heldBy(reporting)
   const piece = storablePiece(given)
-  if (await isStored(reporting, held, piece)) return
+  const reports = reportsOf(reporting, held)
   try {
-    await reportsOf(reporting, held).items(piece)
+    await reports.items(piece, () => isStored(reporting, held, reports.progress, piece))
   } catch (error) {
     forget(reporting)
     throw error
@@ -86,10 +86,15 @@ function copied<Name extends 'input' | 'output'>(name: Name, value: unknown): { 
   return { [name]: storableCopy(value, `${name} of an item`, true) } as { readonly [Key in Name]?: Json }
 }
 
-// An agent sends a piece again if it got no answer. The counts of a piece include its ends, so a piece with ends that
-// is stored already has the stored counts.
-async function isStored({ core }: Reporting, { job, task }: Held, { added, ended, counts, isLast }: BatchPiece) {
-  const { progress } = job
+// An agent sends a piece again if it got no answer, maybe while the first one is being written. The counts of a piece
+// include its ends, so a piece with ends that is stored already has the stored counts.
+async function isStored(
+  { core }: Reporting,
+  { job, task }: Held,
+  stored: StampedProgress | undefined,
+  { added, ended, counts, isLast }: BatchPiece,
+): Promise<boolean> {
+  const progress = stored ?? job.progress
   if (ended.length > 0) {
     const isCounted = progress?.invocation === task.invocation && settledOf(progress) === settledOf(counts)
     return isCounted && (isLast !== true || progress.isOver === true)

@@ -39,7 +39,10 @@ export interface BatchReporter {
 export class BatchReports {
   readonly #core: Core
   readonly #of: BatchReporter
-  /** The last write. The next one begins when this one has ended, so counts never go back. */
+  /**
+   * The last write. The next one begins when this one has ended, so counts never go back. If it failed, it is not known
+   * what is stored, so the next one fails with the same error.
+   */
   #last: Promise<unknown> | undefined
   #tally: BatchTally | undefined
   /** The batch, then the same batch of the jobs that the job retries. */
@@ -67,9 +70,15 @@ export class BatchReports {
     return (this.#stored ?? batchProgress(job, task)).isOver === true
   }
 
-  /** Writes items, and the counts after them. */
-  items(piece: BatchPiece): Promise<void> {
-    return this.#inTurn(() => this.#writeItems(piece))
+  /**
+   * Writes items, and the counts after them.
+   *
+   * @param isStored  whether the piece is stored already. Asked when it is the turn of this write.
+   */
+  items(piece: BatchPiece, isStored?: () => Promise<boolean>): Promise<void> {
+    return this.#inTurn(async () => {
+      if ((await isStored?.()) !== true) await this.#writeItems(piece)
+    })
   }
 
   /** The recorded items of the batch, with those of the jobs that its job retries. */
@@ -118,7 +127,8 @@ export class BatchReports {
       await before
       await write()
     })()
-    this.#last = writing.catch(() => {})
+    writing.catch(() => {})
+    this.#last = writing
     return writing
   }
 
@@ -151,7 +161,7 @@ export class BatchReports {
     this.#cancel?.()
     this.#cancel = this.#core.clock.timer(PROGRESS_MS, () => {
       this.#cancel = undefined
-      this.#inTurn(() => this.#show()).catch(() => {})
+      void this.#inTurn(() => this.#show().catch(() => {}))
     })
   }
 

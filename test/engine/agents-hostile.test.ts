@@ -1,11 +1,12 @@
-import { agentTask, defineJob, type Policy, rolePolicy, task } from 'jobchart'
+import { agentTask, batch, defineJob, type JobType, type Policy, rolePolicy, task } from 'jobchart'
 import { answerAgent } from 'jobchart/agents'
 import { agents } from 'jobchart/executors'
 import type { AgentTransport, ClaimedTask, ClaimKey } from 'jobchart/port'
 import { describe, expect, test } from 'vitest'
-import { setup } from 'xstate'
+import { sendTo, setup } from 'xstate'
 import { z } from 'zod'
 import { Bench, codeOf, type Host, type HostOptions, Work } from './bench.ts'
+import { ends, piece, rows } from './hand-batch.ts'
 
 const LEASE_MS = 30_000
 
@@ -38,7 +39,7 @@ async function claimOf(agent: AgentTransport): Promise<ClaimKey> {
 }
 
 /** A job of which an agent holds the task. */
-async function held(type = plain, options: Omit<HostOptions, 'jobs'> = {}) {
+async function held(type: JobType<string, unknown, unknown> = plain, options: Omit<HostOptions, 'jobs'> = {}) {
   const bench = new Bench()
   const host = await bench.start({ jobs: [type], ...options })
   const agent = await agentOf(host, 'a1')
@@ -430,5 +431,50 @@ describe('what an agent sends', () => {
         expect([name, value, answer.ok ? 'ok' : answer.code]).not.toEqual([name, value, 'OUTCOME_UNKNOWN'])
       }
     }
+  })
+})
+
+describe('a piece of a batch that an agent sends again while the first one is being written', () => {
+  const lifecycle = setup({ actors: { work: batch({ function: 'x', items: () => [1, 2, 3, 4, 5] }) } }).createMachine({
+    initial: 'on',
+    states: {
+      on: {
+        invoke: { id: 'work', src: 'work', onDone: 'off' },
+        on: { cancel: { actions: sendTo('work', { type: 'task.drain' }) } },
+      },
+      off: { type: 'final' },
+    },
+  })
+  const scraping = defineJob({ type: 'scraping', lifecycle, commands: { cancel: z.object({}) } })
+  const counts = { total: 5, completed: 1, failed: 0, skipped: 0 }
+  const second = piece({ ended: ends('completed', 1), begun: 3, running: 2, counts })
+
+  /** A batch of which three items have begun. */
+  async function begun() {
+    const host = await held(scraping)
+    await host.agent.started(host.claim)
+    await host.agent.items(host.claim, piece({ added: rows(1, 3), begun: 3, running: 3 }))
+    // If its agent gives the batch back, it ends at once. Its counts are then those that were kept with the pieces.
+    const drained = async () => {
+      await host.ada.cancel(host.id)
+      await host.agent.release(host.claim)
+      return (await host.ada.get(host.id)).progress
+    }
+    return { ...host, drained }
+  }
+  const exact = { total: 5, completed: 1, failed: 2, skipped: 2 }
+
+  test('counts once', async () => {
+    const { agent, claim, drained } = await begun()
+    await Promise.all([agent.items(claim, second), agent.items(claim, second)])
+    expect(await drained()).toMatchObject(exact)
+  })
+
+  test('counts once too if the first write has failed', async () => {
+    const { agent, claim, faults, drained } = await begun()
+    faults.plan('commit', 'refused')
+    await Promise.allSettled([agent.items(claim, second), agent.items(claim, second)])
+    await agent.items(claim, second)
+    expect(await drained()).toMatchObject(exact)
   })
 })
