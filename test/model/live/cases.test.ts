@@ -7,6 +7,7 @@ import {
   createMachine,
   emit,
   fromPromise,
+  fromTransition,
   raise,
   sendParent,
   sendTo,
@@ -297,4 +298,37 @@ test('I8 case: a child finds a sibling by its system id', () => {
     () => ({ child, sibling }),
   )
   walk.send({ type: 'GO' })
+})
+
+test('I8 case: a run is not followed beyond a late event of a left child for which the transition throws', () => {
+  const counting = fromTransition((count: number) => count + 1, 0)
+  const walk = walkOf(
+    {
+      initial: 'both',
+      states: {
+        both: {
+          type: 'parallel',
+          states: {
+            one: {
+              initial: 'counts',
+              on: { GO: '.waits' },
+              states: {
+                counts: { invoke: { id: 'n', src: 'counting', onSnapshot: {} } },
+                waits: { on: { 'xstate.snapshot.*': '#away' } },
+              },
+            },
+            two: {
+              invoke: { id: 'w', src: 'work' },
+              initial: 'quiet',
+              on: { GO: '.tells' },
+              states: { quiet: {}, tells: { on: { 'xstate.snapshot.*': { actions: sendTo('w', { type: 'PING' }) } } } },
+            },
+          },
+        },
+        away: { id: 'away' },
+      },
+    },
+    () => ({ counting }),
+  )
+  expect(() => walk.send({ type: 'GO' })).toThrow('an event of a child that was left')
 })

@@ -176,7 +176,10 @@ export class LiveSide {
     this.note(of === 'actor' ? `child ${kind}` : kind === 'snapshot' ? 'child snapshot' : 'sent to the parent')
     if (parentOf(target) !== undefined) this.note('heard of a grandchild')
     const children = (target.getSnapshot() as AnyMachineSnapshot).children as { readonly [id: string]: AnyActorRef }
-    if (event.type.startsWith('xstate.') && children[source.id] !== source) this.#late.add(event)
+    if (!event.type.startsWith('xstate.') || children[source.id] === source) return
+    this.#late.add(event)
+    // A transition that throws is no microstep.
+    target.subscribe({ error: () => this.#heardLate() })
   }
 
   #isOverAtOnce(actor: AnyActorRef | undefined): boolean {
@@ -211,12 +214,16 @@ export class LiveSide {
     const isEventless = _transitions.some(({ eventType }) => eventType === '')
     if (isEventless && isOutOfOrder(before)) this.endOfRun ??= 'always in several regions, in the order of their entry'
     const isHeard = _transitions.length > 0 || event.type.startsWith('xstate.error.') || actor._syncSnapshot === true
-    if (isHeard && this.#late.has(event)) this.endOfRun ??= 'an event of a child that was left'
+    if (isHeard && this.#late.has(event)) this.#heardLate()
     for (const { eventType, target } of _transitions) {
       this.note(kindOfTransition(eventType))
       const back = target?.find(({ type }) => type === 'history')
       if (back !== undefined) this.note(snapshot?.historyValue[back.id] ? 'history restored' : 'history by default')
     }
+  }
+
+  #heardLate(): void {
+    this.endOfRun ??= 'an event of a child that was left'
   }
 
   #viewOf(actor: AnyActorRef): View {
