@@ -48,7 +48,10 @@ export interface BatchJobsOptions<Item, Output>
   readonly type?: string
   /** Runs one item. Its result is stored as the item's output. */
   readonly each: NonNullable<BatchRunOptions<Item, Output, BatchJobInput>['each']> & StorableReturn<Output>
-  /** Prepares the results when the items have ended; also of a cancelled job. If it throws, the job ends as Error. */
+  /**
+   * Prepares the results when the items have ended; also of a cancelled job, if an item of it has ended. If it throws,
+   * the job ends as Error, or as Cancelled after a cancel.
+   */
   readonly finalize?: (context: TaskContext<FinalizeInput>) => unknown
   /** Roles that see all jobs and projects of the account. Default `['admin']`. */
   readonly administrator?: readonly string[]

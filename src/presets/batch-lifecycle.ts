@@ -1,5 +1,5 @@
 import type { BatchCounts } from 'jobchart'
-import { assign, type PromiseActorLogic, sendTo, setup, stateIn } from 'xstate'
+import { and, assign, type PromiseActorLogic, sendTo, setup, stateIn } from 'xstate'
 
 /** The context of a batch job's chart. */
 interface Context {
@@ -32,6 +32,9 @@ const TYPES = {
  *     └── cancel ─▶ Cancelling: what runs goes on to its end, then the results are prepared ─▶ Cancelled
  * ```
  *
+ * A cancelled job of which no item has ended has no results to prepare. So a job that is cancelled while it waits for its
+ * start or its turn ends at once.
+ *
  * The batch is invoked in the parent state of Started and the draining part of Cancelling, so a cancel does not stop what
  * runs. A second cancel is accepted, and does nothing. The share of failed items is judged only in Finalizing.
  */
@@ -40,6 +43,7 @@ export function batchLifecycle({ batch, finalize }: BatchParts) {
     types: TYPES,
     actors: { batch, finalize },
     guards: {
+      hasResults: ({ event }) => hasEnded(countsIn(event) ?? NONE),
       isMostlyFailed: ({ context: { counts } }) =>
         2 * counts.failed > counts.completed + counts.failed + counts.skipped,
     },
@@ -59,11 +63,12 @@ export function batchLifecycle({ batch, finalize }: BatchParts) {
           src: 'batch',
           input: ({ context }: { readonly context: Context }) => context.input,
           onDone: [
-            { guard: stateIn({ working: 'cancelling' }), target: 'preparing', actions: 'keepCounts' },
+            { guard: and([isCancelling, 'hasResults']), target: 'preparing', actions: 'keepCounts' },
+            { guard: isCancelling, target: 'cancelled', actions: 'keepCounts' },
             { target: 'finalizing', actions: 'keepCounts' },
           ],
           onError: [
-            { guard: stateIn({ working: 'cancelling' }), target: 'preparing', actions: 'keepCounts' },
+            { guard: isCancelling, target: 'preparing', actions: 'keepCounts' },
             { target: 'error', actions: 'keepCounts' },
           ],
         },
@@ -94,6 +99,12 @@ export function batchLifecycle({ batch, finalize }: BatchParts) {
 }
 
 const CANCELLING = { status: 'Cancelling', accepts: ['cancel'] } as const
+
+const isCancelling = stateIn({ working: 'cancelling' })
+
+function hasEnded({ completed, failed }: BatchCounts): boolean {
+  return completed + failed > 0
+}
 
 function inputOf({ context: { input, counts } }: { readonly context: Context }) {
   return { input, counts }

@@ -167,16 +167,39 @@ describe('the acceptance cases', () => {
   })
 
   test('S9 a cancel with none in flight: Cancelling, then Cancelled, both in the history', async () => {
-    const shared = { storage: memoryStorage(), clock: virtualClock() }
-    const world = await account({}, { ...shared, work: false })
-    const id = await world.start(...named(3))
+    const prepared: unknown[] = []
+    const world = await account(
+      { concurrency: 1, retry: { limit: 1, backoff: '1h' }, finalize: ({ input }) => prepared.push(input.counts) },
+      {},
+    )
+    const id = await world.start('u1')
+    world.items.end('failed', 'u1')
+    await world.clock.advance(1_000)
     expect((await world.ada.cancel(id)).status).toBe('Cancelling')
-    // The results are prepared by an engine that works.
-    const worker = await account({}, shared)
-    await shared.clock.advance(1_000)
+    await world.clock.advance(1_000)
+    expect(await world.names(id)).toEqual(['Started', 'Cancelling', 'Cancelled'])
+    expect(prepared).toEqual([{ total: 1, completed: 0, failed: 1, skipped: 0 }])
+  })
+
+  test('a cancel of a job that nobody runs yet ends it at once, because it has no results', async () => {
+    const prepared: unknown[] = []
+    const world = await account({ finalize: ({ input }) => prepared.push(input) }, { work: false })
+    const id = await world.start(...named(3))
+    expect((await world.ada.cancel(id)).status).toBe('Cancelled')
     expect(await world.names(id)).toEqual(['Started', 'Cancelling', 'Cancelled'])
     expect((await world.ada.get(id)).progress).toMatchObject({ completed: 0, failed: 0, skipped: 3, total: 3 })
-    expect(worker.items.begun.size).toBe(0)
+    expect(prepared).toEqual([])
+  })
+
+  test('a cancel of a job that waits for its start or its turn ends it at once', async () => {
+    const world = await account()
+    const later = await world.ada.submit(world.job, { list: named(3) }, { startAt: '2026-01-02T00:00:00.000Z' })
+    expect(await world.ada.cancel(later.id)).toMatchObject({ status: 'Cancelled', phase: 'settled' })
+    await world.ada.pipelines.define(world.batches.project({ id: 'prices', list: ['u1'], schedulingEnabled: false }))
+    await world.ada.pipelines.run('prices')
+    const queued = await world.ada.submit(world.job, { list: named(3) }, { pipeline: 'prices', overlap: 'queue' })
+    expect(queued.phase).toBe('waiting')
+    expect(await world.ada.cancel(queued.id)).toMatchObject({ status: 'Cancelled', phase: 'settled' })
   })
 
   test('S11 a second cancel is accepted, and the history has one Cancelling', async () => {
