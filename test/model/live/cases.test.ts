@@ -332,3 +332,18 @@ test('I8 case: a run is not followed beyond a late event of a left child for whi
   )
   expect(() => walk.send({ type: 'GO' })).toThrow('an event of a child that was left')
 })
+
+test('I8 case: a run is not followed beyond a child whose message makes its parent throw, and which goes on', () => {
+  const child = createMachine({
+    ...quiet,
+    after: { 1000: { actions: [sendParent({ type: 'PING' }), said('after')] } },
+  } as never)
+  const broken = () => {
+    throw new Error('broken')
+  }
+  const walk = walkOf(
+    { ...quiet, invoke: { id: 'kid', src: 'child' }, on: { PING: { actions: assign(broken as never) } } },
+    () => ({ child }),
+  )
+  expect(() => walk.pass(1_000)).toThrow('although its parent threw')
+})

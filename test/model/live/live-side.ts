@@ -157,6 +157,8 @@ export class LiveSide {
   #listen(actor: AnyActorRef): void {
     const path = pathOf(actor)
     actor.on('*', (event: unknown) => {
+      // It may emit in the same transition in which a message of it made its parent throw, as a stored job does too.
+      if (isOrphan(actor)) this.endOfRun ??= 'a child goes on although its parent threw'
       if (isOrphan(actor) || this.#isOverAtOnce(parentOf(actor))) return
       this.note('emitted')
       this.emitted.add(path, actor.sessionId, event)
