@@ -1,8 +1,10 @@
 /** Applies the end of one attempt of a task: its task ends too, or is tried again. */
 
+import { batchProgress } from './batch-record.ts'
 import type { DecisionContext } from './decision-data.ts'
 import type { Draft } from './draft.ts'
 import { jobError } from './error.ts'
+import { attemptLost } from './loss.ts'
 import { doneEvent, errorEvent, madeAvailable, settingsOf } from './record.ts'
 import { backoffMs } from './retry.ts'
 import { isToldToStop, killed, stopError, stopping } from './stop.ts'
@@ -32,7 +34,19 @@ export function attemptEnded(draft: Draft, task: Task, result: TaskEnd, context:
     draft.remove(task)
     exited(draft, result)
     draft.receiveEnd(task, doneEvent(task.id, result.output))
+  } else if (isCrashOfBatch(draft, task, result)) {
+    const { invocation } = task
+    const { completed, failed, skipped = 0 } = batchProgress(draft.job, task)
+    attemptLost(draft, { invocation, reason: jobError(result.error).message, steps: completed + failed + skipped })
   } else failed(draft, task, result, context)
+}
+
+// Whether the process of a batch's code has ended without reporting an end. An item may be the cause, so the batch goes
+// on as after a crash of its engine. The exit of an agent's program is reported by the agent, which goes on.
+function isCrashOfBatch({ type }: Draft, task: Task, { exitCode }: TaskEnd): boolean {
+  const { batch, recovery } = settingsOf(type, task)
+  const isRestarted = recovery === 'restart' && !isToldToStop(task)
+  return batch !== undefined && exitCode !== undefined && task.queue === undefined && isRestarted
 }
 
 /** Ends an attempt that has taken longer than its timeout, or that did not stop within its grace. */

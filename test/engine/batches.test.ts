@@ -523,3 +523,54 @@ describe('a retry of a job with a batch', () => {
     expect(await codeOf(ada.retry(id, { items: 'failed' }))).toBe('INVALID_STATE')
   })
 })
+
+describe('the death of the process that runs a batch', () => {
+  const death = { ok: false, exitCode: 137, error: { name: 'ExitError', message: 'ended by SIGKILL' } } as const
+
+  test('is a crash: the batch goes on, and its next attempt hears of it', async () => {
+    const { bench, hands, ada, id } = await started()
+    const counts = { total: 5, completed: 1, failed: 0, skipped: 0 }
+    void hands.attempt().work.channel.items(piece({ added: rows(1, 5), ended: ends('completed', 1), begun: 3, counts }))
+    await bench.clock.settle()
+    hands.attempt().end(death)
+    await bench.clock.settle()
+    expect(hands.attempts.length).toBe(2)
+    expect(hands.attempt().work.batch).toMatchObject({ counts, begun: 3, losses: 1 })
+    expect((await bench.log(id)).flatMap(({ events }) => events)).toContainEqual(
+      expect.objectContaining({ type: 'task.lost', reason: 'ended by SIGKILL' }),
+    )
+    expect(await ada.get(id)).toMatchObject({ phase: 'active', progress: counts })
+  })
+
+  test('three times in a row without the end of an item ends the batch as POISON', async () => {
+    const { bench, hands, ada, id } = await started()
+    for (let deaths = 0; deaths < 3; deaths++) {
+      hands.attempt().end(death)
+      await bench.clock.settle()
+    }
+    expect(hands.attempts.length).toBe(3)
+    const output = { end: { counts: { total: 5, completed: 0 } } }
+    expect(await ada.get(id)).toMatchObject({ status: 'broken', error: { code: 'POISON' }, output })
+  })
+
+  test('that was told to stop ends the batch with the exit', async () => {
+    const { bench, hands, ada, id } = await started()
+    await ada.send(id, { type: 'halt' })
+    hands.attempt().end(death)
+    await bench.clock.settle()
+    expect(hands.attempts.length).toBe(1)
+    expect(await ada.get(id)).toMatchObject({ status: 'broken', exitCode: 137, error: death.error })
+  })
+
+  test('of a drained batch ends it: what may have begun has failed', async () => {
+    const { bench, hands, ada, id } = await started()
+    const counts = { total: 5, completed: 1, failed: 0, skipped: 0 }
+    void hands.attempt().work.channel.items(piece({ added: rows(1, 5), ended: ends('completed', 1), begun: 3, counts }))
+    await bench.clock.settle()
+    await ada.send(id, { type: 'cancel' })
+    hands.attempt().end(death)
+    await bench.clock.settle()
+    const end = { total: 5, completed: 1, failed: 2, skipped: 2 }
+    expect(await ada.get(id)).toMatchObject({ status: 'done', output: { end } })
+  })
+})

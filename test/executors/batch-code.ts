@@ -11,6 +11,7 @@ export const scrape = batchRun({
         else draining.addEventListener('abort', () => resolve())
       })
     }
+    if (item === 'kills') process.kill(process.pid, 'SIGKILL')
     if (item === 'fails') throw new TypeError('no such page')
     return { pid: process.pid, item }
   },

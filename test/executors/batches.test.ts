@@ -80,3 +80,12 @@ describe.each([
     expect(await ada.result(id)).toMatchObject({ status: 'failed', error: { code: 'INVALID_DEFINITION', message } })
   })
 })
+
+test('a batch whose process is ended by an item goes on, and only that item fails', async () => {
+  const { ada } = await newEngine({ jobs: [scraping], executors: { elsewhere: childProcess({ module }) } })
+  const pages = Array.from({ length: 20 }, (_, index) => `page ${index + 1}`)
+  const { id } = await ada.submit(scraping, [...pages, 'kills', ...pages])
+  const counts = { total: 41, completed: 40, failed: 1, skipped: 0 }
+  expect(await ada.result(id)).toMatchObject({ status: 'done', progress: counts })
+  expect(await allOf(ada.items(id, { status: 'failed' }))).toMatchObject([{ key: '21', error: { code: 'LOST' } }])
+})
