@@ -28,6 +28,7 @@ const CLAIM_MS_MAX = 10
 export interface RelatedClaim {
   readonly jobId: string
   readonly invocation: number
+  readonly executor: string
   /** The waiting agent for which the task is claimed. Absent: it is claimed for this engine. */
   readonly waiting?: WaitingAgent
 }
@@ -56,6 +57,8 @@ export class ClaimOfTick {
   #hasLeft = false
   #until: number | undefined
   #isLate = false
+  /** How many places of each executor this claim has filled or promised. The storage knows only of those it fills. */
+  readonly #places = new Map<string, number>()
   /** How many tasks each waiting agent gets by this claim. */
   readonly #taken = new Map<WaitingAgent, number>()
   /** By task: the agent for which it is claimed. */
@@ -82,6 +85,11 @@ export class ClaimOfTick {
     if (type === undefined || core.dispatcher.isRefused(job.id)) return LEAVE
     const waiting = task.queue === undefined ? undefined : core.desk.next(task.queue, this.#taken)
     if (task.queue !== undefined && waiting === undefined) return CLOSE
+    // The rest is claimed by the next tick, which knows how many places are promised.
+    if (waiting === undefined && this.related.length > 0 && !this.#hasPlace(task.executor)) {
+      this.#isLate = true
+      return STOP
+    }
     // A suspect task in an agent cannot crash this process.
     if (waiting === undefined && isSuspect(task) && this.#hasSuspect) {
       this.#hasLeft = true
@@ -95,8 +103,13 @@ export class ClaimOfTick {
       const decision = claim(type, job, task.invocation, claimant, context, tree)
       if (!decision.changed || tree.isUnknown) return LEAVE
       const decided: readonly JobDecision[] = decision.others.length === 0 ? [decision] : [decision, ...decision.others]
+      if (waiting === undefined) {
+        this.#places.set(task.executor, (this.#places.get(task.executor) ?? 0) + 1)
+        this.#hasSuspect ||= isSuspect(task)
+      }
       if (decided.some(takesMore)) {
-        this.related.push({ jobId: job.id, invocation: task.invocation, ...(waiting === undefined ? {} : { waiting }) })
+        const { invocation, executor } = task
+        this.related.push({ jobId: job.id, invocation, executor, ...(waiting === undefined ? {} : { waiting }) })
         if (waiting === undefined) return LEAVE
         this.#take(waiting)
         return LEAVE
@@ -104,10 +117,7 @@ export class ClaimOfTick {
       if (decided.some(({ effects }) => effects.length > 0)) {
         this.#decisions.set(keyOf(job.id, task.invocation), decided)
       }
-      if (waiting === undefined) {
-        this.#hasSuspect ||= isSuspect(task)
-        return { kind: 'claim', writes: this.#writesOf(ENGINE, decision, decided) }
-      }
+      if (waiting === undefined) return { kind: 'claim', writes: this.#writesOf(ENGINE, decision, decided) }
       const grant = grantOf(core, waiting, decision.job, task.invocation)
       if (grant.length > 0) {
         this.#take(waiting)
@@ -117,6 +127,10 @@ export class ClaimOfTick {
     } catch {
       return LEAVE
     }
+  }
+
+  #hasPlace(executor: string): boolean {
+    return (this.#places.get(executor) ?? 0) < (this.#room.get(executor) ?? 0)
   }
 
   #take(waiting: WaitingAgent): void {
@@ -174,7 +188,7 @@ export class ClaimOfTick {
  * Claims one task by its own request. If the claim ends the job, frees its slot or causes notifications, the request
  * also adds the follow-ups, the next run of the pipeline, or the notifications.
  */
-export function claimOne(core: Core, { jobId, invocation, waiting }: RelatedClaim): void {
+export function claimOne(core: Core, { jobId, invocation, executor: promised, waiting }: RelatedClaim): void {
   if (waiting !== undefined) {
     claimFor(core, { jobId, invocation, waiting }).then(waiting.keep, (error: unknown) => {
       const isTaken = error instanceof JobchartError && error.code === 'INVALID_STATE'
@@ -183,6 +197,7 @@ export function claimOne(core: Core, { jobId, invocation, waiting }: RelatedClai
     })
     return
   }
+  const free = core.dispatcher.promise(promised)
   core.ticks.add(
     {
       by: ENGINE,
@@ -194,11 +209,12 @@ export function claimOne(core: Core, { jobId, invocation, waiting }: RelatedClai
       },
     },
     {
-      done: () => {},
+      done: free,
       failed: (error) => {
         // If another engine took the last place of the limit key, the task stays ready, and is claimed when a place is
         // free.
         if (!isFull(error)) core.dispatcher.refuse(jobId)
+        free()
       },
     },
   )
@@ -211,7 +227,11 @@ export function claimOne(core: Core, { jobId, invocation, waiting }: RelatedClai
  */
 export async function claimFor(
   core: Core,
-  { jobId, invocation, waiting }: Omit<RelatedClaim, 'waiting'> & { readonly waiting: Pick<WaitingAgent, 'agent'> },
+  {
+    jobId,
+    invocation,
+    waiting,
+  }: Pick<RelatedClaim, 'jobId' | 'invocation'> & { readonly waiting: Pick<WaitingAgent, 'agent'> },
 ): Promise<ClaimedForAgent> {
   const job = await core.ticks.change({
     by: actorOf(waiting),

@@ -55,6 +55,8 @@ export class Dispatcher {
   #endedMeanwhile: Set<string> | undefined
   /** True: more tasks are ready than there was room for. */
   #hasBacklog = false
+  /** How many places of each executor are promised to tasks that requests of their own claim. */
+  readonly #promised = new Map<string, number>()
   /** Jobs whose claim was refused. Skipped until the next sweep, so that they do not delay others. */
   readonly #refused = new Set<string>()
   #waiters: (() => void)[] = []
@@ -148,9 +150,22 @@ export class Dispatcher {
     const isWorking = settings.work && !health.isExhausted
     const rooms = [...executors].map(([name, executor]) => {
       if (executor.leaseMs !== undefined) return [name, desk.room] as const
-      return [name, isWorking ? roomOf(executor) : 0] as const
+      return [name, isWorking ? roomOf(executor) - (this.#promised.get(name) ?? 0) : 0] as const
     })
     return new Map(rooms.filter(([, room]) => room > 0))
+  }
+
+  /**
+   * Promises a place of an executor to a task that a request of its own claims. Returns a function that ends the
+   * promise: the task has been started, or was not claimed.
+   */
+  promise(executor: string): () => void {
+    const count = (by: 1 | -1) => this.#promised.set(executor, (this.#promised.get(executor) ?? 0) + by)
+    count(1)
+    return () => {
+      count(-1)
+      this.#core().ticks.claimSoon()
+    }
   }
 
   /** Sets whether more tasks are ready than there was room for. If so, the next end of an attempt triggers a claim. */

@@ -25,6 +25,25 @@ test('I15 no more tasks run at once than the executor has places, and a backlog 
   expect((await ada.list({ phase: 'active' })).items).toEqual([])
 })
 
+test('I15 nor are more tasks claimed, if people are told of each claim', async () => {
+  const bench = new Bench()
+  let most = 0
+  const execute = async () => {
+    most = Math.max(most, engine.running().length)
+    await new Promise<void>((resume) => bench.clock.turn(resume))
+  }
+  const told = { name: 'begun', on: { status: 'running' }, channels: ['inApp'], audience: 'creator' } as const
+  const jobs = [defineJob({ type: 'told', notify: [told], execute }), defineJob({ type: 'quiet', execute })]
+  const { ada, engine } = await bench.start({ jobs, concurrency: 3 })
+  const all = Array.from({ length: 300 }, (_, index) => ({ type: index % 3 === 0 ? 'quiet' : 'told' }))
+  await ada.submitMany(all)
+  await ada.submitMany(all)
+  await engine.idle()
+  expect(most).toBe(3)
+  expect(await ada.count({ outcome: 'success' })).toBe(600)
+  expect((await ada.notifications.list({ limit: 1 })).items).toMatchObject([{ rule: 'begun' }])
+})
+
 test('I38 a higher priority goes first, then the earlier submit', async () => {
   const bench = new Bench()
   const work = new Work()
