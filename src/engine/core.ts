@@ -1,3 +1,4 @@
+import { unitRandom } from '../context/unit-random.ts'
 import type { DecisionContext, JobDecision } from '../model/decision.ts'
 import { type AnyJobType, withVersions } from '../model/definition.ts'
 import { JobchartError } from '../model/error.ts'
@@ -81,14 +82,9 @@ class Now implements DecisionContext {
   }
 
   get random(): number {
-    this.#random ??= randomOf(this.#core)
+    this.#random ??= unitRandom(this.#core.clock)
     return this.#random
   }
-}
-
-function randomOf({ clock }: Core): number {
-  const bytes = clock.randomBytes(4)
-  return new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0) / 2 ** 32
 }
 
 /** Marks the events of a decision as caused by the engine, because no caller asked for them. */

@@ -29,6 +29,7 @@ import { type Core, ENGINE } from './core.ts'
 import { type Facts, factsOf } from './facts.ts'
 import { newId } from './ids.ts'
 import { insertRun } from './operations/runs.ts'
+import { actorOf } from './principal.ts'
 import { type DueRange, dueNow, runSkipped, type SkippedRun, skippedNow } from './schedule-times.ts'
 import { ChangedMeanwhile } from './tick.ts'
 
@@ -196,7 +197,7 @@ async function start(core: Core, run: Pipeline, next: Next, type: AnyJobType, { 
     ...(input === undefined ? {} : { input }),
     ...(assignment === undefined ? {} : { assignment }),
   } as const
-  const by = who.kind === 'system' ? ENGINE : { kind: who.kind, id: who.id }
+  const by = who.kind === 'system' ? ENGINE : actorOf(who)
   const rule = overlap === 'skip' ? 'reject' : overlap
   await insertRun(core, { who, by, type, seed, overlap: rule, run, runAfter, isUnasked: true })
 }

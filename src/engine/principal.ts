@@ -1,4 +1,5 @@
 import { JobchartError } from '../model/error.ts'
+import type { Actor } from '../model/event.ts'
 import { anything, checkOptions, isOptions } from '../model/option-checks.ts'
 import type { Principal } from '../port/policy.ts'
 import { principalSchema } from './options.ts'
@@ -24,6 +25,11 @@ export type FindPrincipal = (
 
 /** The principal of the engine's own session. The policy is not asked about it. */
 export const SYSTEM: Principal = { kind: 'system', id: 'system', tenant: 'default', role: 'system' }
+
+/** The principal as the cause of an event. */
+export function actorOf({ kind, id }: Principal): Actor {
+  return { kind, id }
+}
 
 /** An agent, as the host names it. */
 export interface SessionAgent {

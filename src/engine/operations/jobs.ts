@@ -2,7 +2,6 @@ import type { ChartEvent } from '../../model/chart.ts'
 import { type Decision, type DecisionContext, send as sendEvent } from '../../model/decision.ts'
 import type { AnyJobType } from '../../model/definition.ts'
 import { JobchartError } from '../../model/error.ts'
-import type { Actor } from '../../model/event.ts'
 import type { Job, JobId } from '../../model/job.ts'
 import { typeWhenTouched } from '../../model/migration.ts'
 import type { Principal, Target } from '../../port/policy.ts'
@@ -12,6 +11,7 @@ import type { Core } from '../core.ts'
 import { WHOLE } from '../field-mask.ts'
 import { jobFor, load } from '../load.ts'
 import { parseCommand } from '../parse.ts'
+import { actorOf } from '../principal.ts'
 import { ChangedMeanwhile, untilUnchanged } from '../tick.ts'
 import { type JobView, viewOf } from '../view.ts'
 import type { WorkingSet } from '../working-set.ts'
@@ -135,9 +135,4 @@ function nameOf(type: AnyJobType, commandFor: CommandFor): string {
   } catch {
     return 'cancel'
   }
-}
-
-/** The principal as the cause of an event. */
-function actorOf({ kind, id }: Principal): Actor {
-  return { kind, id }
 }

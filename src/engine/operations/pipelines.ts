@@ -29,6 +29,7 @@ import { parseInput } from '../parse.ts'
 import { turn } from '../pause.ts'
 import { reachPipeline } from '../pipeline-entry.ts'
 import { pauseSchema, pipelineListSchema, pipelineSchema, runSchema } from '../pipeline-options.ts'
+import { actorOf } from '../principal.ts'
 import { pastStandstill } from '../schedule-times.ts'
 import { type Change, ChangedMeanwhile } from '../tick.ts'
 import { type JobView, type PipelineView, pipelineViewOf } from '../view.ts'
@@ -238,10 +239,9 @@ export async function runPipeline(
     } as const
     signal?.throwIfAborted()
     try {
-      const by = { kind: who.kind, id: who.id }
       const mask = narrower(shown, granted)
       const rule = askedRule(overlap ?? overlapFor(run, 'manual'))
-      return await insertFirst(core, { who, by, type, seed, overlap: rule, run }, mask)
+      return await insertFirst(core, { who, by: actorOf(who), type, seed, overlap: rule, run }, mask)
     } catch (error) {
       if (!(error instanceof ChangedMeanwhile)) throw error
     }
@@ -301,9 +301,8 @@ export async function deletePipeline(
 
 /** Writes a pipeline. `false`: it was changed meanwhile. */
 async function changed(core: Core, who: Principal, change: Omit<Change, 'by' | 'isAskedAgain'>): Promise<boolean> {
-  const by = { kind: who.kind, id: who.id }
   try {
-    await core.ticks.submit({ by, ...change, isAskedAgain: true })
+    await core.ticks.submit({ by: actorOf(who), ...change, isAskedAgain: true })
     return true
   } catch (error) {
     if (error instanceof ChangedMeanwhile) return false

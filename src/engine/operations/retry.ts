@@ -16,6 +16,7 @@ import { type FieldMask, maskedError, narrower } from '../field-mask.ts'
 import { newId } from '../ids.ts'
 import { retrySchema } from '../options.ts'
 import { intoPipeline } from '../pipeline-entry.ts'
+import { actorOf } from '../principal.ts'
 import { type JobView, viewOf } from '../view.ts'
 import { readable } from './reads.ts'
 import { asked, insertRun, ofParent } from './runs.ts'
@@ -95,7 +96,7 @@ async function retryOf(
   const own = { ...continued(job, fresh, items), ...(await retriedItems(core.storage, job, fresh, items)) }
   const link = { trigger: 'retry', retryOf: job.id, retries: retries + 1, ...own } as const
   const seed: NewJob = { ...fixed, ...given, ...link, id: newId(core), priority }
-  const by = { kind: who.kind, id: who.id }
+  const by = actorOf(who)
   const again = await intoPipeline(core, who, fixed, signal, async (run) => {
     const overlap = run.run === undefined ? 'reject' : overlapFor(run.run, 'retry')
     const inserted = insertRun(core, { who, by, type, seed, overlap: asked(overlap), retried: id, ...run })

@@ -22,6 +22,7 @@ import type { Core } from '../core.ts'
 import { type FieldMask, maskedError } from '../field-mask.ts'
 import { jobFor, load } from '../load.ts'
 import { parseCommand } from '../parse.ts'
+import { actorOf } from '../principal.ts'
 import { type Change, ChangedMeanwhile, untilUnchanged } from '../tick.ts'
 import { UniqueKeyHeldError } from '../unique-key.ts'
 import type { WorkingSet } from '../working-set.ts'
@@ -282,7 +283,7 @@ export async function deleteJob(core: Core, who: Principal, id: JobId, { signal 
     if (cancel !== undefined) await authorizeJob(core, who, summary, { action: 'command', command: cancel, signal })
     const pipeline = await statusPipelineOf(core, known)
     await core.ticks.submit({
-      by: { kind: who.kind, id: who.id },
+      by: actorOf(who),
       jobs: [id],
       isAskedAgain: pipeline !== undefined,
       decide: (jobs, context) => {

@@ -5,7 +5,6 @@ import type { Assignment } from '../../model/agent.ts'
 import type { NewJob } from '../../model/decision.ts'
 import type { AnyJobType } from '../../model/definition.ts'
 import { isUnreadable, JobchartError } from '../../model/error.ts'
-import type { Actor } from '../../model/event.ts'
 import { holdsUniqueKey, type JobId, type Overlap } from '../../model/job.ts'
 import { overlapFor, type Pipeline } from '../../model/pipeline.ts'
 import { canonicalText, type Json } from '../../model/storable.ts'
@@ -19,6 +18,7 @@ import { newId } from '../ids.ts'
 import { submitOptionsSchema } from '../options.ts'
 import { parseInput } from '../parse.ts'
 import { enteredPipeline, intoPipeline } from '../pipeline-entry.ts'
+import { actorOf } from '../principal.ts'
 import { untilUnchanged } from '../tick.ts'
 import { UniqueKeyHeldError } from '../unique-key.ts'
 import { type JobView, viewOf } from '../view.ts'
@@ -359,9 +359,4 @@ function keyUsed(jobId: string | undefined): JobchartError {
     issues: [{ message: 'used before with another input', path: ['idempotencyKey'] }],
     ...(jobId === undefined ? {} : { jobId }),
   })
-}
-
-/** The principal as the cause of an event. */
-function actorOf({ kind, id }: Principal): Actor {
-  return { kind, id }
 }
