@@ -7,6 +7,7 @@
  *  engine:  answerAgent(session.agents, request)                   resolves with the answer, and never rejects
  * ```
  */
+import { defined } from '../model/defined.ts'
 import { type ErrorCode, type Issue, JobchartError } from '../model/error.ts'
 import { isOptions, shownValue } from '../model/option-checks.ts'
 import type { Json } from '../model/storable.ts'
@@ -85,8 +86,7 @@ function answered(answer: AgentAnswer): unknown {
   }
   if (answer.ok) return answer.value
   const { code, message, issues, jobId } = answer
-  const detail = { ...(issues === undefined ? {} : { issues }), ...(jobId === undefined ? {} : { jobId }) }
-  throw new JobchartError(code, message, detail)
+  throw new JobchartError(code, message, defined({ issues, jobId }))
 }
 
 /**
@@ -134,9 +134,5 @@ function refusal(error: unknown): AgentAnswer & { readonly ok: false } {
     return { ok: false, code: 'OUTCOME_UNKNOWN', message: 'the engine could not answer' }
   }
   const { code, message, issues, jobId } = error
-  return {
-    ...{ ok: false, code, message },
-    ...(issues === undefined ? {} : { issues }),
-    ...(jobId === undefined ? {} : { jobId }),
-  }
+  return { ok: false, code, message, ...defined({ issues, jobId }) }
 }

@@ -1,5 +1,6 @@
 import type { TaskEnd } from '../model/attempt-end.ts'
 import type { BatchPiece, BatchStart, RecordedItem } from '../model/batch-piece.ts'
+import { defined } from '../model/defined.ts'
 import { type ErrorCode, JobchartError, jobError } from '../model/error.ts'
 import type { ItemReport } from '../model/item.ts'
 import type { ProgressReport } from '../model/progress.ts'
@@ -102,12 +103,8 @@ export async function wireWork(work: Work): Promise<WireWork> {
   const steps = [...(await work.recordedSteps())]
   return {
     ...{ job, task, attempt, idempotencyKey },
-    ...(called === undefined ? {} : { function: called }),
-    ...(version === undefined ? {} : { version }),
-    ...(input === undefined ? {} : { input }),
-    ...(reported === undefined ? {} : { reported }),
+    ...defined({ function: called, version, input, reported, batch }),
     ...(work.draining.aborted ? { draining: true as const } : {}),
-    ...(batch === undefined ? {} : { batch }),
     steps: steps.map(([name, result]) => (result === undefined ? { name } : { name, result })),
   }
 }

@@ -11,6 +11,7 @@
  * on is to take the first run off `owed`, or to set the following `nextAt`: a compare-and-set in the changeset that
  * creates the run. So each due time has at most one run, even after a crash, and with any number of engines.
  */
+import { defined } from '../model/defined.ts'
 import type { AnyJobType } from '../model/definition.ts'
 import { JobchartError } from '../model/error.ts'
 import {
@@ -194,8 +195,7 @@ async function start(core: Core, run: Pipeline, next: Next, type: AnyJobType, { 
     ...facts,
     priority,
     ...(trigger === 'schedule' ? { startAt: dueAt } : {}),
-    ...(input === undefined ? {} : { input }),
-    ...(assignment === undefined ? {} : { assignment }),
+    ...defined({ input, assignment }),
   } as const
   const by = who.kind === 'system' ? ENGINE : actorOf(who)
   const rule = overlap === 'skip' ? 'reject' : overlap

@@ -1,8 +1,13 @@
 /** What a job type decides about a new job, besides its chart: labels that decide rights, and the assignee. */
+import { type Soon, whenKnown } from '../context/soon.ts'
 import type { AnyJobType } from '../model/definition.ts'
 import { JobchartError } from '../model/error.ts'
 import type { AssigneeOf, FactsOf, NewJobScope } from '../model/job-type.ts'
 import { isOptions } from '../model/option-checks.ts'
+import type { Json } from '../model/storable.ts'
+import type { Principal, Target } from '../port/policy.ts'
+import { authorizeSubmit } from './authorization.ts'
+import type { Core } from './core.ts'
 import { assigneeSchema, labelsSchema } from './options.ts'
 
 /** The labels and the assignee with which a job is stored. */
@@ -11,10 +16,40 @@ export interface Facts {
   readonly assignee?: string
 }
 
-/** Whether the type decides facts. If so, the input must be parsed before the policy is asked about a new job. */
-export function decidesFacts({ facts, assignee }: AnyJobType): boolean {
+/**
+ * Asks the policy about a new job, and parses its input. If the type decides facts, the input is parsed first.
+ * Otherwise the policy is asked first: whether an input fits is only for callers who may submit it.
+ *
+ * @param decide  makes the facts, as {@link factsOf} or {@link factsOfRetry}.
+ * @returns the facts and the parsed input, and the mask for what the caller may see of the job.
+ * @throws {JobchartError} as {@link authorizeSubmit}, `decide` and `parse`.
+ */
+export function authorizeNew(
+  core: Core,
+  who: Principal,
+  type: AnyJobType,
+  owned: Pick<Target, 'tenant' | 'createdBy' | 'pipeline'>,
+  decide: (scope: FactsScope) => Facts,
+  parse: () => Soon<Json | undefined>,
+  signal: AbortSignal | undefined,
+) {
+  const authorized = (facts: Facts) => authorizeSubmit(core, who, { ...owned, ...facts, type: type.type }, signal)
+  if (decidesFacts(type)) {
+    return whenKnown(parse(), (input) => {
+      const facts = decide({ ...owned, input })
+      return whenKnown(authorized(facts), (mask) => ({ facts, input, mask }))
+    })
+  }
+  const facts = decide(owned)
+  return whenKnown(authorized(facts), (mask) => whenKnown(parse(), (input) => ({ facts, input, mask })))
+}
+
+function decidesFacts({ facts, assignee }: AnyJobType): boolean {
   return facts !== undefined || assignee !== undefined
 }
+
+/** The new job of which facts are decided. */
+export type FactsScope = Partial<NewJobScope> & Pick<NewJobScope, 'tenant' | 'createdBy'>
 
 /**
  * The facts of a new job.
@@ -25,7 +60,7 @@ export function decidesFacts({ facts, assignee }: AnyJobType): boolean {
  */
 export function factsOf(
   type: AnyJobType,
-  { tenant, createdBy, input }: Partial<NewJobScope> & Pick<NewJobScope, 'tenant' | 'createdBy'>,
+  { tenant, createdBy, input }: FactsScope,
   asked: { readonly labels: Facts['labels']; readonly assignee?: string | undefined },
 ): Facts {
   if (!decidesFacts(type)) return withAssignee(asked.labels, asked.assignee)
@@ -50,7 +85,7 @@ function withAssignee(labels: Facts['labels'], assignee: string | undefined): Fa
  */
 export function factsOfRetry(
   type: AnyJobType,
-  scope: Parameters<typeof factsOf>[1],
+  scope: FactsScope,
   asked: {
     readonly labels: Facts['labels']
     readonly kept: string | undefined

@@ -3,6 +3,7 @@
  *
  * A mask comes from the policy's verdict. It is applied where a view, an event or an error leaves the session.
  */
+import { defined } from '../model/defined.ts'
 import type { AnyJobType } from '../model/definition.ts'
 import { JobchartError } from '../model/error.ts'
 import { PRIVATE_PARTS, type Private } from '../model/private.ts'
@@ -129,8 +130,6 @@ export function maskedError(error: unknown, { hidden }: FieldMask): unknown {
   const mayTell =
     error instanceof JobchartError && ['status', 'type', 'version', 'pipeline'].some((field) => hidden.has(field))
   if (!mayTell) return error
-  const { code, jobId, path } = error
-  const issues = error.issues === undefined ? {} : { issues: error.issues }
-  const where = { ...(jobId === undefined ? {} : { jobId }), ...(path === undefined ? {} : { path }) }
-  return new JobchartError(code, 'the job does not take this', { ...issues, ...where })
+  const { code, issues, jobId, path } = error
+  return new JobchartError(code, 'the job does not take this', defined({ issues, jobId, path }))
 }

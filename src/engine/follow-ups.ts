@@ -14,6 +14,7 @@
 import { parseWith } from '../context/parse-with.ts'
 import type { ItemsToRetry } from '../model/batch-piece.ts'
 import type { JobDecision, NewJob } from '../model/decision.ts'
+import { defined } from '../model/defined.ts'
 import type { AnyJobType } from '../model/definition.ts'
 import { JobchartError, jobError, pipelineNotFound } from '../model/error.ts'
 import { endedJob, type FollowUp, mayBeFollowed, mayCauseRuns } from '../model/follow-up.ts'
@@ -24,11 +25,11 @@ import type { Json } from '../model/storable.ts'
 import { durationMs } from '../model/time.ts'
 import type { Principal } from '../port/policy.ts'
 import { absentPrincipal } from './absent-principal.ts'
-import { authorizePipeline, authorizeSubmit } from './authorization.ts'
+import { authorizePipeline } from './authorization.ts'
 import { retriedItems } from './batch-items.ts'
 import { type Core, ENGINE } from './core.ts'
 import { dependantsOf, owedTo } from './dependants.ts'
-import { decidesFacts, factsOf, factsOfRetry } from './facts.ts'
+import { authorizeNew, type FactsScope, factsOf, factsOfRetry } from './facts.ts'
 import { followUpsSchema } from './follow-up-options.ts'
 import {
   blockerOf,
@@ -204,18 +205,9 @@ class Preparation {
         const items = await this.#retriedItems(fresh, followUp.items)
         const own = { ...continued(job, fresh, followUp.items), ...items }
         const link = { retryOf, retries: retries + 1, trigger: 'retry', ...own } as const
-        const key = uniqueKey === undefined ? {} : { uniqueKey }
-        const kept = { ...(assignee === undefined ? {} : { assignee }), ...assignmentOf(job) }
-        const retried = {
-          createdBy,
-          ...kept,
-          labels,
-          priority,
-          ...link,
-          ...key,
-          ...inPipeline(pipeline),
-          ...inputOf(job),
-        }
+        const { input, assignment } = job
+        const kept = defined({ assignee, assignment, uniqueKey, pipeline, input })
+        const retried = { createdBy, labels, priority, ...link, ...kept }
         return await this.#creation(who, type, followUp, retried, await this.#stored(pipeline))
       }
       case 'submit': {
@@ -225,13 +217,13 @@ class Preparation {
         const entered = await this.#stored(followUp.pipeline)
         if (entered !== undefined) await this.#authorizePipeline(who, entered, 'runPipeline')
         const made = this.#core.types.require(followUp.job)
-        return await this.#creation(who, made, asked, { ...own, ...inPipeline(followUp.pipeline) }, entered)
+        return await this.#creation(who, made, asked, { ...own, ...defined({ pipeline: followUp.pipeline }) }, entered)
       }
       case 'run': {
         const run = await this.#pipeline(followUp.pipeline)
         await this.#authorizePipeline(who, run, 'runPipeline')
         const { createdBy, labels, priority, id } = run
-        const given = { ...inputOf(run), ...assignmentOf(run) }
+        const given = defined({ input: run.input, assignment: run.assignment })
         const fixed = { createdBy, labels, priority, pipeline: id, trigger: 'dependency', ...given } as const
         return await this.#creation(who, this.#core.types.named(run.type), followUp, fixed, run)
       }
@@ -258,18 +250,12 @@ class Preparation {
     const { tenant, endedAt = 0 } = job
     // An end time later than now came from a wrong clock. Then the delay counts from now.
     const from = Math.min(endedAt, this.#core.clock.now())
-    const both = { ...fixed.labels, ...labels }
     const parsed = async () => (Object.hasOwn(followUp, 'input') ? await this.#parsed(type, followUp.input) : kept)
-    const isEarly = decidesFacts(type)
-    const early = isEarly ? await parsed() : undefined
-    const scope = { tenant, createdBy: fixed.createdBy, input: early }
-    const facts =
-      followUp.kind === 'retry'
-        ? factsOfRetry(type, scope, { labels: both, kept: assigned, assignee })
-        : factsOf(type, scope, { labels: both, assignee })
-    const target = { tenant, type: type.type, createdBy: fixed.createdBy, ...facts, ...inPipeline(fixed.pipeline) }
-    await authorizeSubmit(this.#core, who, target, this.#signal)
-    const input = isEarly ? early : await parsed()
+    const asked = { labels: { ...fixed.labels, ...labels }, assignee }
+    const decided = (scope: FactsScope) =>
+      followUp.kind === 'retry' ? factsOfRetry(type, scope, { ...asked, kept: assigned }) : factsOf(type, scope, asked)
+    const owned = { tenant, createdBy: fixed.createdBy, ...defined({ pipeline: fixed.pipeline }) }
+    const { facts, input } = await authorizeNew(this.#core, who, type, owned, decided, parsed, this.#signal)
     const startAt = delay === undefined ? undefined : from + durationMs(delay, 'delay')
     if (fixed.pipeline !== undefined) this.#followed.turns.push({ tenant, id: fixed.pipeline })
     const seed: NewJob = {
@@ -278,9 +264,7 @@ class Preparation {
       tenant,
       priority,
       ...facts,
-      ...(input === undefined ? {} : { input }),
-      ...(assignment == null ? {} : { assignment }),
-      ...(startAt === undefined ? {} : { startAt }),
+      ...defined({ input, assignment: assignment ?? undefined, startAt }),
     }
     return {
       kind: followUp.kind,
@@ -367,16 +351,4 @@ function ofNow(pipeline: Pipeline, job: Job): Pipeline {
 // Steps that were recorded for another input must not be reused.
 function isFresh(followUp: Extract<FollowUp, { readonly kind: 'retry' }>): boolean {
   return followUp.fresh === true || Object.hasOwn(followUp, 'input')
-}
-
-function inPipeline(pipeline: string | undefined): { readonly pipeline?: string } {
-  return pipeline === undefined ? {} : { pipeline }
-}
-
-function inputOf({ input }: { readonly input?: Json }): { readonly input?: Json } {
-  return input === undefined ? {} : { input }
-}
-
-function assignmentOf({ assignment }: Pick<Job, 'assignment'>): Pick<NewJob, 'assignment'> {
-  return assignment === undefined ? {} : { assignment }
 }

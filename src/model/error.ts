@@ -1,3 +1,5 @@
+import { defined } from './defined.ts'
+
 /**
  * The reasons of a {@link JobchartError}. Test the code, not the message: codes never change their meaning, messages
  * may.
@@ -90,12 +92,7 @@ export class JobchartError extends Error {
   /** What `JSON.stringify` writes, e.g. in the answer of a server: without the stack and the cause. */
   toJSON(): Pick<JobchartError, 'name' | 'code' | 'message'> & ErrorDetail {
     const { name, code, message, issues, jobId, path } = this
-    return {
-      ...{ name, code, message },
-      ...(issues === undefined ? {} : { issues }),
-      ...(jobId === undefined ? {} : { jobId }),
-      ...(path === undefined ? {} : { path }),
-    }
+    return { name, code, message, ...defined({ issues, jobId, path }) }
   }
 }
 

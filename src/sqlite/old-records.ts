@@ -1,4 +1,5 @@
 /** Decodes the records of schemas 1 and 2. */
+import { defined } from '../model/defined.ts'
 import type { EventDraft } from '../model/event.ts'
 import type { EndedChild, Job, Phase } from '../model/job.ts'
 import type { Json } from '../model/storable.ts'
@@ -48,7 +49,7 @@ export function oldJob(row: OldRow): Job {
     status: String(row.status),
     phase: row.phase as Phase,
     revision: Number(row.revision),
-    ...(Object.fromEntries(Object.entries(optional).filter(([, value]) => value !== undefined)) as Partial<Job>),
+    ...defined(optional),
     // The cast is safe, because the code of the old schema wrote the row.
   } as Job
 }

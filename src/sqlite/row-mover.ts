@@ -1,4 +1,5 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
+import { defined } from '../model/defined.ts'
 import { withoutPayload } from '../model/erased-events.ts'
 import type { Job, Phase } from '../model/job.ts'
 import type { Task } from '../model/task.ts'
@@ -207,9 +208,6 @@ export class RowMover {
 
 // A record for a job whose own record is broken, made from the columns of its row.
 function standIn(row: OldRow): Job {
-  const pipeline = textIn(row.pipeline)
-  const parentId = textIn(row.parent_id)
-  const idempotencyKey = textIn(row.idempotency_key)
   return {
     id: String(row.id),
     type: String(row.type),
@@ -232,9 +230,11 @@ function standIn(row: OldRow): Job {
     updatedAt: Number(row.created_at),
     revision: Number(row.revision),
     eventCount: 0,
-    ...(pipeline === undefined ? {} : { pipeline }),
-    ...(parentId === undefined ? {} : { parentId }),
-    ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
+    ...defined({
+      pipeline: textIn(row.pipeline),
+      parentId: textIn(row.parent_id),
+      idempotencyKey: textIn(row.idempotency_key),
+    }),
     ...(row.queued === 1 ? {} : { startedAt: Number(row.created_at) }),
     ...(row.deleted === 1 ? { deletedAt: Number(row.created_at) } : {}),
   }

@@ -1,4 +1,5 @@
 import type { SQLInputValue } from 'node:sqlite'
+import { defined } from '../model/defined.ts'
 import type { Scope } from '../port/policy.ts'
 import type { JobFilter } from '../port/storage.ts'
 import type { JobTable } from './job-table.ts'
@@ -105,11 +106,7 @@ function wantedOf(scope: Scope, filter: Narrow, { names, kinds }: JobTable): Wan
   if ([tenant, createdBy, assignee, pipeline].includes(NOBODY)) return undefined
   const fitting = [...kinds.all()].filter((kind) => isFitting(kind, filter, asked.type))
   return {
-    ...(tenant === undefined ? {} : { tenant }),
-    ...(createdBy === undefined ? {} : { createdBy }),
-    ...(assignee === undefined ? {} : { assignee }),
-    ...(pipeline === undefined ? {} : { pipeline }),
-    ...(filter.parentId === undefined ? {} : { parentId: filter.parentId }),
+    ...defined({ tenant, createdBy, assignee, pipeline, parentId: filter.parentId }),
     labels: asked.labels,
     kinds: new Map(fitting.map((kind) => [kind.code, kind])),
   }

@@ -1,5 +1,7 @@
 /** Cancels, retries or deletes many jobs. Each is decided as by the method for one job, and answered by itself. */
+
 import { z } from 'zod'
+import { defined } from '../../model/defined.ts'
 import { type ErrorCode, JobchartError } from '../../model/error.ts'
 import type { JobId } from '../../model/job.ts'
 import { isOptions } from '../../model/option-checks.ts'
@@ -9,7 +11,7 @@ import type { Core } from '../core.ts'
 import { countOptionsSchema, cursorSchema, retrySchema } from '../options.ts'
 import type { Page } from '../page.ts'
 import { cancel } from './jobs.ts'
-import { type CountOptions, defined, shownJobs } from './reads.ts'
+import { type CountOptions, shownJobs } from './reads.ts'
 import { type RetryCallOptions, retry } from './retry.ts'
 import { deleteJob } from './runs.ts'
 

@@ -1,16 +1,18 @@
 /** What happens in the changeset that defines a pipeline, or changes it. */
+
 import { parseWith } from '../../context/parse-with.ts'
 import type { Assignment } from '../../model/agent.ts'
 import type { ChartEvent } from '../../model/chart.ts'
 import { create, type Decision, type JobDecision, type NewJob, send } from '../../model/decision.ts'
+import { defined } from '../../model/defined.ts'
 import type { AnyJobType } from '../../model/definition.ts'
 import type { PipelineEventDraft } from '../../model/event.ts'
 import { type Pipeline, type PipelineStatus, withStatus } from '../../model/pipeline.ts'
 import type { PipelineChange } from '../../model/pipeline-change.ts'
 import type { Principal } from '../../port/policy.ts'
-import { allowed, authorizeSubmit, commandOf } from '../authorization.ts'
+import { allowed, commandOf } from '../authorization.ts'
 import type { Core } from '../core.ts'
-import { decidesFacts, factsOf } from '../facts.ts'
+import { authorizeNew, type FactsScope, factsOf } from '../facts.ts'
 import { newId } from '../ids.ts'
 import { parseCommand, parseInput } from '../parse.ts'
 import { onDefineSchema } from '../pipeline-options.ts'
@@ -103,19 +105,16 @@ async function submission(
   const type = core.types.require(job)
   const { tenant, id } = pipeline
   const owned = { tenant, createdBy: who.id, pipeline: id }
-  const isEarly = decidesFacts(type)
-  const early = isEarly ? await parseInput(type, given.input) : undefined
-  const facts = factsOf(type, { ...owned, input: early }, { labels: { ...pipeline.labels, ...labels } })
-  const fixed = { ...owned, ...facts }
-  await authorizeSubmit(core, who, { ...fixed, type: type.type }, signal)
-  const input = isEarly ? early : await parseInput(type, given.input)
+  const decided = (scope: FactsScope) => factsOf(type, scope, { labels: { ...pipeline.labels, ...labels } })
+  const parsed = () => parseInput(type, given.input)
+  const { facts, input } = await authorizeNew(core, who, type, owned, decided, parsed, signal)
   const seed: NewJob = {
-    ...fixed,
+    ...owned,
+    ...facts,
     id: newId(core),
     trigger: 'manual',
     priority: priority ?? pipeline.priority,
-    ...(input === undefined ? {} : { input }),
-    ...(assignment == null ? {} : { assignment }),
+    ...defined({ input, assignment: assignment ?? undefined }),
   }
   return { type, seed }
 }

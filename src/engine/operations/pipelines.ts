@@ -1,6 +1,9 @@
 /** Operations on stored pipelines, and manual runs of them. */
+
 import { parseWith } from '../../context/parse-with.ts'
 import type { Assignment } from '../../model/agent.ts'
+import type { NewJob } from '../../model/decision.ts'
+import { defined } from '../../model/defined.ts'
 import type { AnyJobType, InputOf } from '../../model/definition.ts'
 import { JobchartError, pipelineNotFound } from '../../model/error.ts'
 import {
@@ -16,11 +19,11 @@ import {
 import { canonicalText } from '../../model/storable.ts'
 import type { Principal, Target } from '../../port/policy.ts'
 import type { PipelinePage } from '../../port/storage.ts'
-import { authorizeDefine, authorizeMany, authorizePipeline, authorizeSubmit, searchedBy } from '../authorization.ts'
+import { authorizeDefine, authorizeMany, authorizePipeline, searchedBy } from '../authorization.ts'
 import { type CallOptions, parseOptions, refuseOfPerson, tenantOf } from '../call-options.ts'
 import type { Core } from '../core.ts'
 import { readCursor } from '../cursor.ts'
-import { decidesFacts, factsOf } from '../facts.ts'
+import { authorizeNew, type FactsScope, factsOf } from '../facts.ts'
 import { type FieldMask, narrower, WHOLE } from '../field-mask.ts'
 import { newId } from '../ids.ts'
 import { labelsSchema } from '../options.ts'
@@ -209,8 +212,7 @@ export async function runPipeline(
   { signal, ...options }: RunOptions = {},
 ): Promise<JobView> {
   signal?.throwIfAborted()
-  const { tenant, overlap, priority, labels, assignee, startAt, idempotencyKey, uniqueKey, ...asked } =
-    await parseOptions(runSchema, options)
+  const { tenant, overlap, priority, labels, assignee, ...asked } = await parseOptions(runSchema, options)
   const hasInput = Object.hasOwn(options, 'input')
   for (;;) {
     const { pipeline: run, mask: shown } = await reachPipeline(core, who, { id, tenant }, 'runPipeline', signal)
@@ -219,24 +221,18 @@ export async function runPipeline(
     const both = await parseWith(labelsSchema, { ...run.labels, ...labels }, 'labels')
     const owned = { tenant: run.tenant, createdBy: who.id, pipeline: id }
     const parsed = async () => (hasInput ? await parseInput(type, options.input) : run.input)
-    const isEarly = decidesFacts(type)
-    const early = isEarly ? await parsed() : undefined
-    const fixed = { ...owned, ...factsOf(type, { ...owned, input: early }, { labels: both, assignee }) }
     // A run is checked like any new job, because the caller may have chosen its labels.
-    const granted = await authorizeSubmit(core, who, { ...fixed, type: type.type }, signal)
-    const input = isEarly ? early : await parsed()
-    const { assignment = run.assignment } = asked
-    const seed = {
-      ...fixed,
+    const decided = (scope: FactsScope) => factsOf(type, scope, { labels: both, assignee })
+    const { facts, input, mask: granted } = await authorizeNew(core, who, type, owned, decided, parsed, signal)
+    const { assignment = run.assignment, idempotencyKey, uniqueKey, startAt } = asked
+    const seed: NewJob = {
+      ...owned,
+      ...facts,
       id: newId(core),
       trigger: 'manual',
       priority: priority ?? run.priority,
-      ...(input === undefined ? {} : { input }),
-      ...(assignment == null ? {} : { assignment }),
-      ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
-      ...(uniqueKey === undefined ? {} : { uniqueKey }),
-      ...(startAt === undefined ? {} : { startAt }),
-    } as const
+      ...defined({ input, assignment: assignment ?? undefined, idempotencyKey, uniqueKey, startAt }),
+    }
     signal?.throwIfAborted()
     try {
       const mask = narrower(shown, granted)
@@ -339,13 +335,7 @@ function next(
   const at = core.clock.now()
   if (before === undefined) return { ...fixed, ...asked, createdAt: at, updatedAt: at, revision: firstRevision(core) }
   const { paused, pausedBy, status, statusJob, owed } = before
-  const stays = {
-    ...(paused === undefined ? {} : { paused }),
-    ...(pausedBy === undefined ? {} : { pausedBy }),
-    ...(status === undefined ? {} : { status }),
-    ...(statusJob === undefined ? {} : { statusJob }),
-    ...(owed === undefined ? {} : { owed }),
-  }
+  const stays = defined({ paused, pausedBy, status, statusJob, owed })
   return withFields(before, { ...asked, ...stays }, at)
 }
 

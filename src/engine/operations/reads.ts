@@ -1,5 +1,6 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { type Soon, whenKnown } from '../../context/soon.ts'
+import { defined } from '../../model/defined.ts'
 import type { AnyJobType } from '../../model/definition.ts'
 import type { JobError } from '../../model/error.ts'
 import type { Actor, EventDraft } from '../../model/event.ts'
@@ -292,12 +293,4 @@ function textOf(
 function afterOf(cursor: string, who: Principal): NonNullable<JobPage['after']> {
   const [createdAt, id] = readCursor(cursor, who, ['number', 'string'])
   return { createdAt: Number(createdAt), id: String(id) }
-}
-
-/** A copy without the fields that are `undefined`. */
-export function defined<Fields extends object>(
-  fields: Fields,
-): { [Key in keyof Fields]?: Exclude<Fields[Key], undefined> } {
-  const set = Object.entries(fields).filter(([, value]) => value !== undefined)
-  return Object.fromEntries(set) as { [Key in keyof Fields]?: Exclude<Fields[Key], undefined> }
 }

@@ -1,7 +1,9 @@
 /** Retries a job that has ended. */
+
 import type { Assignment } from '../../model/agent.ts'
 import type { ItemsToRetry } from '../../model/batch-piece.ts'
 import type { NewJob } from '../../model/decision.ts'
+import { defined } from '../../model/defined.ts'
 import { JobchartError } from '../../model/error.ts'
 import type { Job, JobId } from '../../model/job.ts'
 import { overlapFor } from '../../model/pipeline.ts'
@@ -88,11 +90,7 @@ async function retryOf(
   const { labels, assignee: kept } = job
   const fixed = { ...owned, ...factsOfRetry(type, { ...owned, input }, { labels, kept }) }
   const granted = await authorizeSubmit(core, who, { ...fixed, type: job.type }, signal)
-  const given = {
-    ...(input === undefined ? {} : { input }),
-    ...(uniqueKey === undefined ? {} : { uniqueKey }),
-    ...(assignment == null ? {} : { assignment }),
-  }
+  const given = defined({ input, uniqueKey, assignment: assignment ?? undefined })
   const own = { ...continued(job, fresh, items), ...(await retriedItems(core.storage, job, fresh, items)) }
   const link = { trigger: 'retry', retryOf: job.id, retries: retries + 1, ...own } as const
   const seed: NewJob = { ...fixed, ...given, ...link, id: newId(core), priority }

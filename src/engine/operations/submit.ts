@@ -9,10 +9,10 @@ import { holdsUniqueKey, type JobId, type Overlap } from '../../model/job.ts'
 import { overlapFor, type Pipeline } from '../../model/pipeline.ts'
 import { canonicalText, type Json } from '../../model/storable.ts'
 import type { Principal } from '../../port/policy.ts'
-import { allowed, authorizeSubmit, maskOfAnswer, withoutHiddenJob } from '../authorization.ts'
+import { allowed, maskOfAnswer, withoutHiddenJob } from '../authorization.ts'
 import { type CallOptions, misfit, parseOptions, refuseUnknown, tenantOf } from '../call-options.ts'
 import type { Core } from '../core.ts'
-import { decidesFacts, type Facts, factsOf } from '../facts.ts'
+import { authorizeNew, factsOf } from '../facts.ts'
 import { type FieldMask, narrower } from '../field-mask.ts'
 import { newId } from '../ids.ts'
 import { submitOptionsSchema } from '../options.ts'
@@ -96,23 +96,23 @@ function askedJob(
     const type = typeof asked === 'string' ? core.types.named(asked) : core.types.require(asked)
     const where = { tenant: tenantOf(who, tenant), ...(pipeline === undefined ? {} : { pipeline }) }
     const fixed = { ...where, createdBy: who.id }
-    const authorized = (facts: Facts) => authorizeSubmit(core, who, { ...fixed, ...facts, type: type.type }, signal)
-    const made = (facts: Facts, mask: FieldMask, parsed: Json | undefined): Asked => {
-      const seed = seedOf(newId(core), { ...fixed, ...facts }, options, parsed)
-      signal?.throwIfAborted()
-      const arrival = { who, by: actorOf(who), type, seed, overlap: overlap ?? 'reject' } as const
-      return { arrival, mask, isByPipeline: overlap === undefined }
-    }
-    if (decidesFacts(type)) {
-      return whenKnown(parseInput(type, input), (parsed) => {
-        const facts = factsOf(type, { ...fixed, input: parsed }, { labels, assignee })
-        return whenKnown(authorized(facts), (mask) => made(facts, mask, parsed))
-      })
-    }
-    const facts = assignee === undefined ? { labels } : { labels, assignee }
-    return whenKnown(authorized(facts), (mask) => {
-      return whenKnown(parseInput(type, input), (parsed) => made(facts, mask, parsed))
-    })
+    return whenKnown(
+      authorizeNew(
+        core,
+        who,
+        type,
+        fixed,
+        (scope) => factsOf(type, scope, { labels, assignee }),
+        () => parseInput(type, input),
+        signal,
+      ),
+      ({ facts, mask, input: parsed }) => {
+        const seed = seedOf(newId(core), { ...fixed, ...facts }, options, parsed)
+        signal?.throwIfAborted()
+        const arrival = { who, by: actorOf(who), type, seed, overlap: overlap ?? 'reject' } as const
+        return { arrival, mask, isByPipeline: overlap === undefined }
+      },
+    )
   })
 }
 
