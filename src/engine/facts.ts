@@ -99,13 +99,8 @@ export function factsOfRetry(
 
 function labelsOf(type: AnyJobType, facts: FactsOf, scope: NewJobScope): Facts['labels'] {
   const asked = { ...scope.labels }
-  const read = labelsSchema.safeParse(
-    called(type, 'facts', () => {
-      const given: unknown = facts(scope)
-      // The copy may run getters of the object, which may throw too.
-      return given === undefined || isOptions(given) ? { ...asked, ...given } : given
-    }),
-  )
+  const given = called(type, 'facts', () => facts(scope))
+  const read = labelsSchema.safeParse(given === undefined || isOptions(given) ? { ...asked, ...given } : given)
   if (read.success) return read.data
   throw wrong(type, 'facts', read.error.issues[0]?.message ?? 'is not valid')
 }

@@ -334,14 +334,6 @@ describe('defineJob({ facts })', () => {
         throw new Error('no')
       },
     ],
-    [
-      'a getter that throws',
-      () => ({
-        get a(): string {
-          throw new Error('no')
-        },
-      }),
-    ],
   ])('that give %s refuse the submit, and nothing is stored', async (_, facts) => {
     const odd = defineJob({ type: 'odd', execute: () => 1, facts: facts as () => Record<string, string> })
     const { ada } = await started([odd])
