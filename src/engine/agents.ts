@@ -30,7 +30,7 @@ import {
   reportStep,
   stale,
 } from './agent-reports.ts'
-import { type CallOptions, given, parseOptions } from './call-options.ts'
+import { begun, type CallOptions, parseOptions } from './call-options.ts'
 import type { Core } from './core.ts'
 import type { Call } from './notifications.ts'
 import { claimTasks, heartbeat, isStillKnown, registerAgent, requireAgent } from './operations/agent-calls.ts'
@@ -83,9 +83,9 @@ export function agentsOf(call: Call): Agents {
     call(async (core, who) => await run(await reportingOf(core, who, claim)))
   return {
     register: (registration, options) =>
-      call((core, who) => registerAgent(core, who, registration, given(options, []))),
-    claim: (options, more) => call((core, who) => claimTasks(core, who, options, given(more, []))),
-    heartbeat: (beat, options) => call((core, who) => heartbeat(core, who, beat, given(options, []))),
+      call((core, who) => registerAgent(core, who, registration, begun(options, []))),
+    claim: (options, more) => call((core, who) => claimTasks(core, who, options, begun(more, []))),
+    heartbeat: (beat, options) => call((core, who) => heartbeat(core, who, beat, begun(options, []))),
     started: (claim) => report(claim, reportStart),
     progress: (claim, told) => report(claim, (reporting) => reportProgress(reporting, told)),
     log: (claim, lines, number) =>
@@ -117,10 +117,10 @@ export function agentsOf(call: Call): Agents {
         await reportExit(reporting, exit.exitCode, exit.message)
       }),
     release: (claim) => report(claim, (reporting) => giveBack(reporting, lastCounts(reporting))),
-    list: (options) => call((core, who) => listAgents(core, who, given(options))),
-    pools: (options) => call((core, who) => listPools(core, who, given(options, []))),
-    enroll: (options) => call((core, who) => enrollAgent(core, who, given(options))),
-    revoke: (id, options) => call((core, who) => revokeAgent(core, who, id, given(options, ['tenant']))),
+    list: (options) => call((core, who) => listAgents(core, who, begun(options))),
+    pools: (options) => call((core, who) => listPools(core, who, begun(options, []))),
+    enroll: (options) => call((core, who) => enrollAgent(core, who, begun(options))),
+    revoke: (id, options) => call((core, who) => revokeAgent(core, who, id, begun(options, ['tenant']))),
   }
 }
 

@@ -31,6 +31,19 @@ export function given<Options extends CallOptions>(
 }
 
 /**
+ * As {@link given}, for a call that begins now: if its signal is aborted already, nothing is done.
+ *
+ * @throws the reason of the signal; {@link JobchartError} as `given`.
+ */
+export function begun<Options extends CallOptions>(
+  options: Options | undefined,
+  known?: readonly string[] | z.ZodObject,
+): Options | undefined {
+  given(options, known)?.signal?.throwIfAborted()
+  return options
+}
+
+/**
  * Parses the options of a call besides the signal.
  *
  * @param what  names them in the error's message.

@@ -2,7 +2,7 @@
 
 import type { Soon } from '../context/soon.ts'
 import type { Principal } from '../port/policy.ts'
-import { type CallOptions, given } from './call-options.ts'
+import { begun, type CallOptions } from './call-options.ts'
 import type { Core } from './core.ts'
 import type { NotificationView } from './notification-view.ts'
 import {
@@ -62,11 +62,19 @@ export type Call = <Result>(run: (core: Core, who: Principal) => Soon<Result>) =
 /** Binds the operations on notifications to a session. */
 export function notificationsOf(call: Call): Omit<Notifications, 'events'> {
   return {
-    list: (options) => call((core, who) => listNotifications(core, who, given(options))),
-    count: (options) => call((core, who) => countNotifications(core, who, given(options))),
-    read: (marked, options) => call((core, who) => readNotifications(core, who, marked, given(options, []))),
-    subscribe: (options) => call((core, who) => subscribe(core, who, given(options) ?? options)),
-    unsubscribe: (options) => call((core, who) => unsubscribe(core, who, given(options))),
-    subscriptions: (options) => call((core, who) => subscriptions(core, who, given(options, []))),
+    list: (options) => call((core, who) => listNotifications(core, who, begun(options))),
+    count: (options) => call((core, who) => countNotifications(core, who, begun(options))),
+    read: (marked, options) =>
+      call((core, who) => {
+        begun(options, [])
+        return readNotifications(core, who, marked)
+      }),
+    subscribe: (options) => call((core, who) => subscribe(core, who, begun(options) ?? options)),
+    unsubscribe: (options) => call((core, who) => unsubscribe(core, who, begun(options))),
+    subscriptions: (options) =>
+      call((core, who) => {
+        begun(options, [])
+        return subscriptions(core, who)
+      }),
   }
 }

@@ -1,6 +1,6 @@
 /** The part of a session that is about stored pipelines. */
 import type { AnyJobType } from '../model/definition.ts'
-import { type CallOptions, given, idOf } from './call-options.ts'
+import { begun, type CallOptions, idOf } from './call-options.ts'
 import type { Call } from './notifications.ts'
 import {
   type PipelineHistoryEntry,
@@ -76,18 +76,18 @@ export interface Pipelines {
 /** The methods of `session.pipelines`. */
 export function pipelinesOf(call: Call): Pipelines {
   return {
-    define: (options, more) => call((core, who) => definePipeline(core, who, options, given(more, []))),
-    get: (id, options) => call((core, who) => getPipeline(core, who, idOf(id, 'pipeline'), given(options, ['tenant']))),
-    list: (options) => call((core, who) => listPipelines(core, who, given(options))),
-    run: (id, options) => call((core, who) => runPipeline(core, who, idOf(id, 'pipeline'), given(options, runSchema))),
+    define: (options, more) => call((core, who) => definePipeline(core, who, options, begun(more, []))),
+    get: (id, options) => call((core, who) => getPipeline(core, who, idOf(id, 'pipeline'), begun(options, ['tenant']))),
+    list: (options) => call((core, who) => listPipelines(core, who, begun(options))),
+    run: (id, options) => call((core, who) => runPipeline(core, who, idOf(id, 'pipeline'), begun(options, runSchema))),
     pause: (id, reason, options) => {
-      return call((core, who) => pausePipeline(core, who, idOf(id, 'pipeline'), { reason }, given(options, ['tenant'])))
+      return call((core, who) => pausePipeline(core, who, idOf(id, 'pipeline'), { reason }, begun(options, ['tenant'])))
     },
     resume: (id, options) =>
-      call((core, who) => pausePipeline(core, who, idOf(id, 'pipeline'), {}, given(options, ['tenant']))),
-    preview: (schedule, options) => call((core) => previewSchedule(core, schedule, given(options))),
-    history: (id, options) => call((core, who) => pipelineHistory(core, who, idOf(id, 'pipeline'), given(options))),
+      call((core, who) => pausePipeline(core, who, idOf(id, 'pipeline'), {}, begun(options, ['tenant']))),
+    preview: (schedule, options) => call((core) => previewSchedule(core, schedule, begun(options))),
+    history: (id, options) => call((core, who) => pipelineHistory(core, who, idOf(id, 'pipeline'), begun(options))),
     delete: (id, options) =>
-      call((core, who) => deletePipeline(core, who, idOf(id, 'pipeline'), given(options, ['tenant']))),
+      call((core, who) => deletePipeline(core, who, idOf(id, 'pipeline'), begun(options, ['tenant']))),
   }
 }

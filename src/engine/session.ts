@@ -6,7 +6,7 @@ import type { JobId } from '../model/job.ts'
 import type { Principal } from '../port/policy.ts'
 import { type Agents, agentsOf } from './agents.ts'
 import type { JobsView } from './authorization.ts'
-import { type CallOptions, given, idOf } from './call-options.ts'
+import { begun, type CallOptions, given, idOf } from './call-options.ts'
 import type { Core } from './core.ts'
 import { type Call, type Notifications, notificationsOf } from './notifications.ts'
 import { actions, type JobActions } from './operations/actions.ts'
@@ -306,27 +306,27 @@ export function createSession(core: () => Core, who: () => Principal, isTrusted 
         submit(core, who, { type, input }, given(options, submitOptionsSchema) ?? {}, answer),
       ),
     submitMany: (jobs: readonly SubmittedJob[], options?: SubmitManyOptions) =>
-      call((core, who) => submitMany(core, who, jobs, given(options, ['atomic']))),
-    get: (id: JobId, options?: CallOptions) => call((core, who) => get(core, who, idOf(id, 'job'), given(options, []))),
-    list: (options?: ListOptions) => call((core, who) => list(core, who, given(options, listOptionsSchema))),
-    count: (options?: CountOptions) => call((core, who) => count(core, who, given(options, countOptionsSchema))),
+      call((core, who) => submitMany(core, who, jobs, begun(options, ['atomic']))),
+    get: (id: JobId, options?: CallOptions) => call((core, who) => get(core, who, idOf(id, 'job'), begun(options, []))),
+    list: (options?: ListOptions) => call((core, who) => list(core, who, begun(options, listOptionsSchema))),
+    count: (options?: CountOptions) => call((core, who) => count(core, who, begun(options, countOptionsSchema))),
     counts: (options: CountsOptions, filter?: CountOptions) =>
-      call((core, who) => counts(core, who, given(options, countsSchema), given(filter, countOptionsSchema))),
-    views: (options?: CallOptions) => call((core, who) => views(core, who, given(options, []))),
+      call((core, who) => counts(core, who, begun(options, countsSchema), begun(filter, countOptionsSchema))),
+    views: (options?: CallOptions) => call((core, who) => views(core, who, begun(options, []))),
     send: (id: JobId, command: { readonly type: string }, options?: SendOptions) =>
-      call((core, who) => send(core, who, idOf(id, 'job'), command, given(options, []))),
+      call((core, who) => send(core, who, idOf(id, 'job'), command, begun(options, []))),
     cancel: (id: JobId, options?: CancelOptions) =>
-      call((core, who) => cancel(core, who, idOf(id, 'job'), given(options))),
+      call((core, who) => cancel(core, who, idOf(id, 'job'), begun(options))),
     retry: (id: JobId, options?: RetryCallOptions) =>
-      call((core, who) => retry(core, who, idOf(id, 'job'), given(options, retrySchema))),
+      call((core, who) => retry(core, who, idOf(id, 'job'), begun(options, retrySchema))),
     delete: (id: JobId, options?: CallOptions) =>
-      call((core, who) => deleteJob(core, who, idOf(id, 'job'), given(options, []))),
+      call((core, who) => deleteJob(core, who, idOf(id, 'job'), begun(options, []))),
     actions: (ids: JobId | readonly JobId[], options?: CallOptions) =>
-      call((core, who) => actions(core, who, ids, given(options, []))),
+      call((core, who) => actions(core, who, ids, begun(options, []))),
     explain: (id: JobId, options?: CallOptions) =>
-      call((core, who) => explain(core, who, idOf(id, 'job'), given(options, []))),
+      call((core, who) => explain(core, who, idOf(id, 'job'), begun(options, []))),
     history: (id: JobId, options?: CallOptions) =>
-      call((core, who) => history(core, who, idOf(id, 'job'), given(options, []))),
+      call((core, who) => history(core, who, idOf(id, 'job'), begun(options, []))),
     logs: (id: JobId, options?: LogOptions) => toldBy(() => logs(core, who, idOf(id, 'job'), options), told),
     items: (id: JobId, options?: ItemOptions) => toldBy(() => items(core, who, idOf(id, 'job'), options), told),
     report: (id: JobId, options: ReportOptions) => toldBy(() => report(core, who, idOf(id, 'job'), options), told),

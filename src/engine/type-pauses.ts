@@ -1,6 +1,6 @@
 import { checkOptions, required, text } from '../model/option-checks.ts'
 import { isoTime } from '../model/time.ts'
-import { type CallOptions, given } from './call-options.ts'
+import { begun, type CallOptions } from './call-options.ts'
 import type { Core } from './core.ts'
 
 /** A job type whose tasks are not started. */
@@ -33,14 +33,16 @@ export interface Types {
 export function typesOf(core: () => Core): Types {
   return {
     pause: async (type, reason, options) => {
-      const { storage, types, clock, logger } = begun(core, options)
+      begun(options, [])
+      const { storage, types, clock, logger } = core()
       check('pause', { type, reason }, { type: required(text()), reason: required(text()) })
       const paused = { type: types.knownName(type), reason, at: clock.now() }
       await storage.pauseType(paused)
       logger.info({ type: paused.type, reason }, 'a job type was paused')
     },
     resume: async (type, options) => {
-      const { storage, types, ticks, logger } = begun(core, options)
+      begun(options, [])
+      const { storage, types, ticks, logger } = core()
       check('resume', { type }, { type: required(text()) })
       const resumed = types.knownName(type)
       await storage.resumeType(resumed)
@@ -48,15 +50,11 @@ export function typesOf(core: () => Core): Types {
       ticks.claimSoon()
     },
     paused: async (options) => {
-      const paused = await begun(core, options).storage.pausedTypes()
+      begun(options, [])
+      const paused = await core().storage.pausedTypes()
       return paused.map(({ type, reason, at }) => ({ type, reason, since: isoTime(at) }))
     },
   }
-}
-
-function begun(core: () => Core, options: CallOptions | undefined): Core {
-  given(options, [])?.signal?.throwIfAborted()
-  return core()
 }
 
 function check(name: string, values: object, rules: Parameters<typeof checkOptions>[2]): void {

@@ -40,7 +40,6 @@ export async function actions(
   asked: JobId | readonly JobId[],
   { signal }: CallOptions = {},
 ): Promise<JobActions | ReadonlyMap<string, JobActions>> {
-  signal?.throwIfAborted()
   if (Array.isArray(asked)) return await actionsOfMany(core, who, asked, signal)
   const { job, mask } = await readable(core, who, idOf(asked, 'job'), { action: 'get', signal })
   return await actionsOn(core, who, job, mask, signal)

@@ -61,7 +61,6 @@ export async function registerAgent(
   registration: AgentRegistration,
   { signal }: CallOptions = {},
 ): Promise<RegisteredAgent> {
-  signal?.throwIfAborted()
   requireAgent(who)
   const { name, pools, functions } = await parseOptions(registrationSchema, registration, 'registration')
   for (;;) {
@@ -93,7 +92,6 @@ export async function claimTasks(
   options: ClaimOptions = {},
   { signal }: CallOptions = {},
 ): Promise<readonly ClaimedTask[]> {
-  signal?.throwIfAborted()
   const { max, wait, job } = await parseOptions(claimSchema, options, 'claim')
   const agent = await registered(core, who, signal)
   const claimed = job === undefined ? await waited(core, agent, { max, wait }, signal) : [await ofJob(core, agent, job)]
@@ -236,7 +234,6 @@ export async function heartbeat(
   beat: Heartbeat,
   { signal }: CallOptions = {},
 ): Promise<HeartbeatAnswer> {
-  signal?.throwIfAborted()
   const { claims, wait } = await parseOptions(heartbeatSchema, beat, 'heartbeat')
   const agent = await registered(core, who, signal)
   const leaseMs = leaseMsOf(core)

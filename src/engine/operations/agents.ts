@@ -77,7 +77,6 @@ export async function enrollAgent(
   who: Principal,
   { signal, ...options }: EnrollOptions = {},
 ): Promise<EnrolledAgent> {
-  signal?.throwIfAborted()
   const { id = newId(core), name, pools, tenant: other } = await parseOptions(enrollSchema, options)
   const tenant = tenantOf(who, other)
   await authorizeAgent(core, who, 'enrollAgent', { tenant, id, createdBy: who.id }, signal)
@@ -106,7 +105,6 @@ export async function revokeAgent(
   id: string,
   { signal, tenant }: CallOptions & { readonly tenant?: string } = {},
 ): Promise<void> {
-  signal?.throwIfAborted()
   const key = { tenant: tenantOf(who, tenant), id }
   const agent = await core.storage.agent(key)
   const target = agent ?? { ...key, createdBy: '' }
@@ -123,7 +121,6 @@ export async function listAgents(
   who: Principal,
   { signal, ...options }: AgentListOptions = {},
 ): Promise<Page<AgentView>> {
-  signal?.throwIfAborted()
   const { limit, cursor } = await parseOptions(agentListSchema, options)
   await authorizeAgent(core, who, 'listAgents', { tenant: who.tenant, id: '', createdBy: '' }, signal)
   const after = cursor === undefined ? undefined : readCursor(cursor, who, ['string', 'string'])
@@ -158,7 +155,6 @@ export async function listPools(
   who: Principal,
   { signal }: CallOptions = {},
 ): Promise<readonly PoolView[]> {
-  signal?.throwIfAborted()
   await authorizeAgent(core, who, 'listAgents', { tenant: who.tenant, id: '', createdBy: '' }, signal)
   const pools = new Map<string, StoredAgent[]>()
   for await (const agent of agentsOfTenant(core, who.tenant)) {

@@ -6,7 +6,7 @@ import { type ErrorCode, JobchartError } from '../../model/error.ts'
 import type { JobId } from '../../model/job.ts'
 import { isOptions } from '../../model/option-checks.ts'
 import type { Principal } from '../../port/policy.ts'
-import { type CallOptions, given, idExpected, kindOf, misfit, parseOptions } from '../call-options.ts'
+import { begun, type CallOptions, idExpected, kindOf, misfit, parseOptions } from '../call-options.ts'
 import type { Core } from '../core.ts'
 import { countOptionsSchema, cursorSchema, retrySchema } from '../options.ts'
 import type { Page } from '../page.ts'
@@ -81,7 +81,7 @@ type Told = (error: unknown) => unknown
  * @throws {JobchartError} `INVALID_INPUT` says how to call the method.
  */
 export function choiceOf<Options extends CallOptions>(method: string, options: Options): Options {
-  if (isOptions(options)) return given(options) ?? options
+  if (isOptions(options)) return begun(options) ?? options
   const example = `${method}({ ids: [id] })`
   throw misfit('options', `should be { ids } or { filter }, e.g. ${example}; found ${kindOf(options)}`)
 }
@@ -93,7 +93,6 @@ export async function cancelMany(
   { signal, ...options }: CallOptions,
   told: Told,
 ): Promise<Page<JobAnswer>> {
-  signal?.throwIfAborted()
   const { reason, ...chosen } = await parseOptions(cancelManySchema, options)
   const fields = { ...(reason === undefined ? {} : { reason }), ...signalled(signal) }
   return await each(core, who, chosen, signal, told, async (id) => {
@@ -109,7 +108,6 @@ export async function retryMany(
   { signal, ...options }: CallOptions,
   told: Told,
 ): Promise<Page<RetryAnswer>> {
-  signal?.throwIfAborted()
   const { ids, filter, limit, cursor, ...how } = await parseOptions(retryManySchema, options)
   return await each(core, who, { ids, filter, limit, cursor }, signal, told, async (id) => {
     const again = await retry(core, who, id, { ...defined(how), ...signalled(signal) })
@@ -124,7 +122,6 @@ export async function deleteMany(
   { signal, ...options }: CallOptions,
   told: Told,
 ): Promise<Page<JobAnswer>> {
-  signal?.throwIfAborted()
   const chosen = await parseOptions(deleteManySchema, options)
   return await each(core, who, chosen, signal, told, async (id) => {
     await deleteJob(core, who, id, signalled(signal))
@@ -154,6 +151,7 @@ async function each<More extends object>(
   run: (id: string) => Promise<More>,
 ): Promise<Page<JobAnswer & Partial<More>>> {
   const { items: ids, nextCursor } = await chosenJobs(core, who, choice, signal)
+  signal?.throwIfAborted()
   const answer = async (id: string): Promise<JobAnswer & Partial<More>> => {
     try {
       return { id, ok: true, ...(await run(id)) }

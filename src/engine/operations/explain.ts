@@ -121,7 +121,6 @@ export async function explain(
   id: JobId,
   { signal }: CallOptions = {},
 ): Promise<readonly Reason[]> {
-  signal?.throwIfAborted()
   const { job, mask } = await readable(core, who, id, { action: 'explain', signal })
   const name: Asker['name'] = async (other) => {
     const summary = await core.storage.summary(other)

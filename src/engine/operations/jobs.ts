@@ -68,7 +68,6 @@ async function sendCommand(
   commandFor: CommandFor,
   signal: AbortSignal | undefined,
 ): Promise<JobView> {
-  signal?.throwIfAborted()
   let mask = WHOLE
   /**
    * The version of the type that will handle the command. It is newer than the job's version if the job migrates first.

@@ -74,7 +74,6 @@ export async function listNotifications(
   who: Principal,
   { signal, ...options }: NotificationListOptions = {},
 ): Promise<Page<NotificationView>> {
-  signal?.throwIfAborted()
   const { unread, limit, cursor } = await parseOptions(notificationListSchema, options)
   return await shownPage(who, {
     limit,
@@ -95,7 +94,6 @@ export async function countNotifications(
   who: Principal,
   { signal, ...options }: Pick<NotificationListOptions, 'signal' | 'unread'> = {},
 ): Promise<number> {
-  signal?.throwIfAborted()
   const { unread } = await parseOptions(notificationListSchema.pick({ unread: true }), options)
   let count = 0
   for (let from: number | undefined; ; ) {
@@ -135,9 +133,7 @@ export async function readNotifications(
   core: Core,
   { tenant, id: person }: Principal,
   marked: MarkedNotifications,
-  { signal }: CallOptions = {},
 ): Promise<void> {
-  signal?.throwIfAborted()
   const marks = await parseWith(markReadSchema, marked, 'what is read')
   const reader = { tenant, person }
   if (Array.isArray(marks)) return await core.storage.markRead(reader, { numbers: marks })
@@ -156,7 +152,6 @@ export async function subscribe(
   who: Principal,
   { signal, ...options }: SubscriptionTarget & CallOptions & Pick<SubscriptionView, 'level'>,
 ): Promise<SubscriptionView> {
-  signal?.throwIfAborted()
   const { level, ...asked } = await parseOptions(subscribeSchema, options)
   const to = targetOf(core, who, asked)
   const { pipeline: id } = to
@@ -175,7 +170,6 @@ export async function unsubscribe(
   who: Principal,
   { signal, ...options }: SubscriptionTarget & CallOptions = {},
 ): Promise<void> {
-  signal?.throwIfAborted()
   await core.storage.unsubscribe(targetOf(core, who, await parseOptions(unsubscribeSchema, options)))
 }
 
@@ -183,9 +177,7 @@ export async function unsubscribe(
 export async function subscriptions(
   core: Core,
   { tenant, id: person }: Principal,
-  { signal }: CallOptions = {},
 ): Promise<readonly SubscriptionView[]> {
-  signal?.throwIfAborted()
   return (await core.storage.subscriptions({ tenant, person })).map(viewOf)
 }
 

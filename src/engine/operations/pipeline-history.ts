@@ -33,7 +33,6 @@ export async function pipelineHistory(
   id: string,
   { signal, ...options }: PipelineHistoryOptions = {},
 ): Promise<readonly PipelineHistoryEntry[]> {
-  signal?.throwIfAborted()
   const { tenant, after, limit } = await parseOptions(pipelineHistorySchema, options)
   const { pipeline } = await reachPipeline(core, who, { id, tenant }, 'getPipeline', signal)
   const entries: PipelineHistoryEntry[] = []

@@ -113,7 +113,6 @@ export async function definePipeline(
   options: PipelineOptions,
   { signal }: CallOptions = {},
 ): Promise<PipelineView> {
-  signal?.throwIfAborted()
   const { id, job, overlap, priority, labels, assignment, schedule, dependsOn, onDefine, ...rest } = await parseOptions(
     pipelineSchema,
     options,
@@ -165,7 +164,6 @@ export async function getPipeline(
   id: string,
   { signal, tenant }: PipelineCallOptions = {},
 ): Promise<PipelineView> {
-  signal?.throwIfAborted()
   const { pipeline, mask } = await reachPipeline(core, who, { id, tenant }, 'getPipeline', signal)
   return pipelineViewOf(pipeline, mask)
 }
@@ -176,7 +174,6 @@ export async function listPipelines(
   who: Principal,
   { signal, ...options }: PipelineListOptions = {},
 ): Promise<Page<PipelineView>> {
-  signal?.throwIfAborted()
   const { type: named, limit, cursor } = await parseOptions(pipelineListSchema, options)
   const type = named === undefined ? undefined : core.types.nameOf(named)
   const scopes = await authorizeMany(core, who, 'listPipelines', signal)
@@ -211,7 +208,6 @@ export async function runPipeline(
   id: string,
   { signal, ...options }: RunOptions = {},
 ): Promise<JobView> {
-  signal?.throwIfAborted()
   const { tenant, overlap, priority, labels, assignee, ...asked } = await parseOptions(runSchema, options)
   const hasInput = Object.hasOwn(options, 'input')
   for (;;) {
@@ -259,7 +255,6 @@ export async function pausePipeline(
   asked: { readonly reason?: string },
   { signal, tenant }: PipelineCallOptions = {},
 ): Promise<PipelineView> {
-  signal?.throwIfAborted()
   const { reason } = await parseOptions(pauseSchema, asked)
   for (;;) {
     const { pipeline: before, mask } = await reachPipeline(core, who, { id, tenant }, 'pausePipeline', signal)
@@ -283,7 +278,6 @@ export async function deletePipeline(
   id: string,
   { signal, tenant }: PipelineCallOptions = {},
 ): Promise<void> {
-  signal?.throwIfAborted()
   for (let isRepeated = false; ; isRepeated = true) {
     const before = await core.storage.pipeline(tenantOf(who, tenant), id)
     // Already deleted: by another caller, or by an earlier try of this call whose answer was lost.

@@ -97,7 +97,6 @@ export const ROWS_AT_ONCE = 500
 
 /** {@inheritDoc Session.get} */
 export async function get(core: Core, who: Principal, id: JobId, { signal }: CallOptions = {}): Promise<JobView> {
-  signal?.throwIfAborted()
   const { job, mask } = await readable(core, who, id, { action: 'get', signal })
   return viewOf(job, mask)
 }
@@ -108,7 +107,6 @@ export async function list(
   who: Principal,
   { signal, ...options }: ListOptions = {},
 ): Promise<Page<JobView>> {
-  signal?.throwIfAborted()
   const { order, limit, cursor, ...narrow } = await parseOptions(listOptionsSchema, options)
   return await shownJobs(core, who, { narrow, order, limit, cursor, signal }, viewOf)
 }
@@ -150,7 +148,6 @@ export async function shownJobs<View>(
 
 /** {@inheritDoc Session.count} */
 export async function count(core: Core, who: Principal, { signal, ...options }: CountOptions = {}): Promise<number> {
-  signal?.throwIfAborted()
   const narrow = await parseOptions(countOptionsSchema, options)
   const { filter } = await filterOf(core, who, narrow, signal)
   return await core.storage.count(filter)
@@ -163,8 +160,6 @@ export async function counts(
   { signal, ...options }: Partial<CountsOptions> = {},
   { signal: other, ...narrowing }: CountOptions = {},
 ): Promise<Counts> {
-  signal?.throwIfAborted()
-  other?.throwIfAborted()
   const { by } = await parseOptions(countsSchema, options)
   const narrow = await parseOptions(countOptionsSchema, narrowing, 'filter')
   const { filter } = await filterOf(core, who, narrow, signal ?? other, [by])
@@ -173,7 +168,6 @@ export async function counts(
 
 /** {@inheritDoc Session.views} */
 export async function views(core: Core, who: Principal, { signal }: CallOptions = {}): Promise<readonly JobsView[]> {
-  signal?.throwIfAborted()
   return await viewsOf(core, who, signal)
 }
 
@@ -220,7 +214,6 @@ export async function history(
   id: JobId,
   { signal }: CallOptions = {},
 ): Promise<readonly HistoryEntry[]> {
-  signal?.throwIfAborted()
   const { mask } = await readable(core, who, id, { action: 'history', signal })
   const entries: HistoryEntry[] = []
   for (let after = 0; ; ) {

@@ -47,7 +47,6 @@ export async function retry(
   id: JobId,
   { signal, ...options }: RetryCallOptions = {},
 ): Promise<JobView> {
-  signal?.throwIfAborted()
   const { fresh, items, assignment } = await parseOptions(retrySchema, options)
   const { job, mask } = await readable(core, who, id, { action: 'retry', signal })
   const shown = await maskOfAnswer(core, who, job, mask)

@@ -275,7 +275,6 @@ export function asked(rule: PipelineOverlap): Overlap {
 
 /** {@inheritDoc Session.delete} */
 export async function deleteJob(core: Core, who: Principal, id: JobId, { signal }: CallOptions = {}): Promise<void> {
-  signal?.throwIfAborted()
   await untilUnchanged(async () => {
     const { summary } = await reach(core, who, id, () => ({ action: 'delete', signal }))
     const known = await load(core, id, who.kind)

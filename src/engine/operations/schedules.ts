@@ -148,7 +148,6 @@ interface ParsedDependency {
 /** The next due times of a schedule. The schedule need not be stored. */
 export async function previewSchedule(core: Core, given: unknown, options: PreviewOptions = {}): Promise<string[]> {
   const { signal, ...rest } = options
-  signal?.throwIfAborted()
   const { count, after } = await parseOptions(previewSchema, rest)
   const asked = await parseWith(scheduleSchema, given, 'schedule')
   const now = core.clock.now()
