@@ -1,6 +1,7 @@
 import { JobchartError } from '../model/error.ts'
 import { type Job, type JobSummary, mayStart } from '../model/job.ts'
 import { checkOptions, wholeNumber } from '../model/option-checks.ts'
+import { isRunning } from '../model/task-record.ts'
 import type { AgentStorage } from '../port/agent-storage.ts'
 import type { NotificationStorage } from '../port/notification-storage.ts'
 import type {
@@ -18,7 +19,7 @@ import type {
 import { isListed } from './job-filter.ts'
 import { MemoryPruning } from './memory-pruning.ts'
 import { byDue, type Line, type Row, type Turn } from './memory-row.ts'
-import { isRunning, MemoryStore, slotKey } from './memory-store.ts'
+import { MemoryStore, slotKey } from './memory-store.ts'
 import { pairKey } from './pair-key.ts'
 
 /** Options of {@link memoryStorage}. */
@@ -164,7 +165,7 @@ function dueReads(use: Use): Pick<StorageConnection, DueReads> {
     heldUnder: async (key) => use().ready.heldUnder(key),
     held: async (instance) => {
       const jobs = [...use().busy].map(({ job }) => job)
-      return jobs.filter(({ tasks }) => tasks.some((each) => each.holder === instance && isRunning(each.status)))
+      return jobs.filter(({ tasks }) => tasks.some((each) => each.holder === instance && isRunning(each)))
     },
     due: async (types, at, limit, skip) => {
       const jobs: Job[] = []

@@ -3,6 +3,7 @@ import type { NewNotification } from '../model/notification.ts'
 import { isOfPaused } from '../model/paused-type.ts'
 import { owing } from '../model/pipeline.ts'
 import type { StampedProgress } from '../model/task-record.ts'
+import { isRunning } from '../model/task-record.ts'
 import type {
   Changeset,
   ChangesetResult,
@@ -219,7 +220,7 @@ export class MemoryStore {
 
   #note(jobId: string, token: number, note: Note): Refusal | undefined {
     const row = this.jobs.get(jobId)
-    const task = row?.job.tasks.find((each) => each.token === token && isRunning(each.status))
+    const task = row?.job.tasks.find((each) => each.token === token && isRunning(each))
     if (row === undefined || task === undefined) return STALE
     switch (note.kind) {
       case 'progress':
@@ -391,11 +392,6 @@ export class MemoryStore {
 /** Key of a pipeline's slot. */
 export function slotKey({ tenant, pipeline = '' }: Pick<Job, 'tenant' | 'pipeline'>): string {
   return pairKey(tenant, pipeline)
-}
-
-/** Whether a task's code may be running. */
-export function isRunning(status: Job['tasks'][number]['status']): boolean {
-  return status === 'claimed' || status === 'stopping'
 }
 
 function isOfJob(write: Write): write is Extract<Write, { job: Job }> {

@@ -1,5 +1,6 @@
 import { claimableTasks, heldKeys, type Job } from '../model/job.ts'
 import type { Task } from '../model/task.ts'
+import { isRunning } from '../model/task-record.ts'
 import type { Claim, KeyLimit, Route } from '../port/storage.ts'
 import { byDue, type Line, nextDue, type ReadyTask, type Row } from './memory-row.ts'
 import { pairKey } from './pair-key.ts'
@@ -142,7 +143,7 @@ export class ReadyTasks {
 
   #hold(job: Job, change: 1 | -1): void {
     for (const task of job.tasks) {
-      if (task.limitKey === undefined || (task.status !== 'claimed' && task.status !== 'stopping')) continue
+      if (task.limitKey === undefined || !isRunning(task)) continue
       const count = this.heldUnder(task.limitKey) + change
       if (count > 0) this.#held.set(task.limitKey, count)
       else this.#held.delete(task.limitKey)

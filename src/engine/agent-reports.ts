@@ -19,9 +19,10 @@ import type { Job } from '../model/job.ts'
 import { type ProgressReport, readProgress } from '../model/progress.ts'
 import { settingsOf } from '../model/record.ts'
 import { stepAddress } from '../model/step-key.ts'
-import { isToldToEnd, stopReasonOf } from '../model/stop.ts'
+import { isStop, isToldToEnd, stopReasonOf } from '../model/stop.ts'
 import { type Json, storableCopy } from '../model/storable.ts'
 import { countsOf, type Task } from '../model/task.ts'
+import { isRunning } from '../model/task-record.ts'
 import type { AgentLine, ClaimAnswer, ClaimKey, HeldClaim } from '../port/agent.ts'
 import type { TaskMessage } from '../port/executor.ts'
 import type { Note, Write } from '../port/storage.ts'
@@ -192,7 +193,7 @@ export function answerOf(agent: AgentKey, job: Job | undefined, { messages = 0, 
   const task = job === undefined ? undefined : taskOf(agent, job, claim.token)
   const key = { job: claim.job, token: claim.token }
   if (task === undefined) return goneAnswer(key)
-  const sent = task.inbox.filter((message) => !isReserved(message)).slice(messages) as unknown as TaskMessage[]
+  const sent = task.inbox.filter((message) => !isStop(message)).slice(messages) as unknown as TaskMessage[]
   const reason = stopReasonOf(task)
   const drained = isDrained(task) ? { draining: true as const } : {}
   if (reason === undefined && task.status === 'claimed') return { ...key, state: 'held', ...drained, messages: sent }
@@ -214,16 +215,11 @@ export function goneAnswer(claim: ClaimKey): ClaimAnswer {
   return { ...claim, state: 'gone', reason, messages: [] }
 }
 
-function isReserved(message: Json): boolean {
-  const type = (message as { readonly type?: unknown } | null)?.type
-  return type === 'task.stop' || type === 'task.kill'
-}
-
 // The task that the agent holds under this token. `undefined`: it holds none.
 function taskOf({ tenant, id }: AgentKey, { tasks }: Job, token: number): Task | undefined {
-  return tasks.find(({ token: own, holder, status }) => {
-    if (own !== token || holder === undefined || (status !== 'claimed' && status !== 'stopping')) return false
-    const agent = agentOf(holder)
+  return tasks.find((task) => {
+    if (task.token !== token || task.holder === undefined || !isRunning(task)) return false
+    const agent = agentOf(task.holder)
     return agent?.tenant === tenant && agent.id === id
   })
 }

@@ -5,6 +5,7 @@ import { isFinalError, isUnreadable, JobchartError, jobError } from '../model/er
 import { claimableTasks, isWaiting, type Job, wakeAt } from '../model/job.ts'
 import { isSuspect } from '../model/loss.ts'
 import type { StampedProgress, Task } from '../model/task.ts'
+import { isRunning } from '../model/task-record.ts'
 import { isoTime } from '../model/time.ts'
 import type { Executor } from '../port/executor.ts'
 import { Attempt } from './attempt.ts'
@@ -256,8 +257,8 @@ export class Dispatcher {
     // No task starts after the engine's stop. Another engine takes the task back when this instance has
     // closed the storage.
     if (stopped.aborted) return
-    const claimed = job.tasks.filter(({ holder, status, child }) => {
-      return holder === instance && (status === 'claimed' || status === 'stopping') && child === undefined
+    const claimed = job.tasks.filter((task) => {
+      return task.holder === instance && isRunning(task) && task.child === undefined
     })
     if (claimed.length === 0) return
     const attempts = this.#held.get(job.id)?.attempts

@@ -5,12 +5,14 @@
  * Attempts write the counts together with the items, and never through the chart. Only two decisions change them: the
  * one that begins the batch, and the one that ends a drained batch that no attempt holds.
  */
+
 import type { BatchCounts, BatchStart } from './batch-piece.ts'
 import type { JobError } from './error.ts'
 import type { AgainRun, BatchRun, Job, OpenJob } from './job.ts'
 import { stepAddress } from './step-key.ts'
 import { isToldToStop } from './stop.ts'
 import type { StampedProgress, Task, TaskSettings } from './task.ts'
+import { isRunning } from './task-record.ts'
 
 /** A drained batch that a decision has ended. Its waiting items are ended in the same changeset. */
 export interface EndedBatch {
@@ -100,8 +102,7 @@ export function isDrained(task: Pick<Task, 'inbox'>): boolean {
 
 /** Whether the task is a drained batch that no attempt holds, so that nobody will report its end. */
 export function isEndedByDrain({ batch }: TaskSettings, task: Task): boolean {
-  const isHeld = task.status === 'claimed' || task.status === 'stopping'
-  return batch !== undefined && !isHeld && isDrained(task) && !isToldToStop(task)
+  return batch !== undefined && !isRunning(task) && isDrained(task) && !isToldToStop(task)
 }
 
 /** The end of a drained batch that no attempt holds: items that may have begun have failed, the others are skipped. */

@@ -35,6 +35,7 @@ import { availableAgain, fullError, isFull, isLeft, isStop, stopError, stopping,
 import type { Json } from './storable.ts'
 import { EndedChildren, TaskList } from './task-list.ts'
 import type { Task } from './task-record.ts'
+import { isRunning } from './task-record.ts'
 import { setTimer } from './timer.ts'
 import { recordAdmission, recordMigration, recordTransition, setSnapshot } from './transition-record.ts'
 import { lastSnapshot, type TreeActors } from './tree-actors.ts'
@@ -728,8 +729,7 @@ export class Draft {
     if (isLeft(task)) return
     const { again, ...rest } = task
     if (task.child !== undefined) this.tree.leaveChild(this, task, task.child)
-    else if (task.status === 'claimed' || task.status === 'stopping')
-      this.put(stopping(this.type, rest, this.graceFrom(task), 'left'))
+    else if (isRunning(task)) this.put(stopping(this.type, rest, this.graceFrom(task), 'left'))
     else this.remove(task)
   }
 

@@ -4,6 +4,7 @@ import type { Address } from './chart.ts'
 import type { JobError } from './error.ts'
 import type { Json } from './storable.ts'
 import type { StampedProgress, Task } from './task-record.ts'
+import { isRunning } from './task-record.ts'
 
 declare const jobTypeBrand: unique symbol
 
@@ -235,14 +236,15 @@ export function holdsUniqueKey({ uniqueKey, phase, deletedAt }: Job): boolean {
 
 /** Whether code of the job may be running: some task is claimed or stopping. */
 export function isBusy(job: Job): boolean {
-  return job.tasks.some(({ status }) => status === 'claimed' || status === 'stopping')
+  return job.tasks.some(isRunning)
 }
 
 /** The limit keys of the tasks whose code may be running, one entry for each such task. */
 export function heldKeys(job: Job): readonly HeldKey[] {
-  return job.tasks.flatMap(({ invocation, status, limitKey: key }) =>
-    key !== undefined && (status === 'claimed' || status === 'stopping') ? [{ invocation, key }] : [],
-  )
+  return job.tasks.flatMap((task) => {
+    const { invocation, limitKey: key } = task
+    return key !== undefined && isRunning(task) ? [{ invocation, key }] : []
+  })
 }
 
 /** A task that counts under a limit key. */

@@ -4,6 +4,7 @@ import { errorEvent, madeAvailable, settingsOf } from './record.ts'
 import { isToldToStop } from './stop.ts'
 import type { Json } from './storable.ts'
 import type { Task, TaskSettings } from './task.ts'
+import { isRunning } from './task-record.ts'
 
 /** An attempt that was lost, and how. */
 export interface Loss {
@@ -32,7 +33,7 @@ export function isSuspect({ crashes }: Task): boolean {
 /** Applies the loss of an attempt: its task is available again, is awaited, or ends. */
 export function attemptLost(draft: Draft, { invocation, reason, isCrash = true, steps }: Loss): void {
   const task = draft.task(invocation)
-  if (task?.child !== undefined || (task?.status !== 'claimed' && task?.status !== 'stopping')) return
+  if (task === undefined || task.child !== undefined || !isRunning(task)) return
   draft.touch()
   if (task.status === 'stopping') {
     draft.events.push({ type: 'task.stopped', task: task.id })

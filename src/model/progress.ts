@@ -1,5 +1,5 @@
 import { shownValue } from './option-checks.ts'
-import { countsOf, type Progress, type StampedProgress, type Task } from './task-record.ts'
+import { countsOf, isRunning, type Progress, type StampedProgress, type Task } from './task-record.ts'
 
 /**
  * The argument of `progress`: how many parts are `completed`, out of how many in `total`; how many `failed`; and how
@@ -71,6 +71,6 @@ export function progressOf({ progress, tasks }: Reporting): Progress | undefined
   return countsOf(isRunning ? progress : { ...progress, running: 0 })
 }
 
-function isReporting({ status, token }: Task, { token: reporting = token }: StampedProgress): boolean {
-  return (status === 'claimed' || status === 'stopping') && token === reporting
+function isReporting(task: Task, { token = task.token }: StampedProgress): boolean {
+  return isRunning(task) && task.token === token
 }

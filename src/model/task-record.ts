@@ -17,6 +17,11 @@ import type { Json } from './storable.ts'
  */
 export type TaskStatus = 'available' | 'claimed' | 'stopping' | 'lost' | 'inline'
 
+/** Whether code of the task may be running. */
+export function isRunning({ status }: { readonly status: TaskStatus }): boolean {
+  return status === 'claimed' || status === 'stopping'
+}
+
 /** Outside work that a state asks for, as stored in the job's row. Times are milliseconds UTC. */
 export interface Task {
   /**

@@ -1,6 +1,7 @@
 import type { SQLInputValue } from 'node:sqlite'
 import { dueAt, holdsSlot, holdsUniqueKey, type Job, wakeAt } from '../model/job.ts'
 import type { Task } from '../model/task.ts'
+import { isRunning } from '../model/task-record.ts'
 import type { Route } from '../port/storage.ts'
 import type { Kinds } from './kinds.ts'
 import type { Names } from './names.ts'
@@ -112,11 +113,6 @@ export class JobColumnsWriter {
 /** The idempotency key in the text of its column: the part after the type's code and a space. */
 export function idempotencyKeyOf(key: string): string {
   return key.slice(key.indexOf(' ') + 1)
-}
-
-/** Whether code of the task may be running. */
-function isRunning({ status }: Task): boolean {
-  return status === 'claimed' || status === 'stopping'
 }
 
 /**

@@ -3,6 +3,7 @@ import { defined } from '../model/defined.ts'
 import { withoutPayload } from '../model/erased-events.ts'
 import type { Job, Phase } from '../model/job.ts'
 import type { Task } from '../model/task.ts'
+import { isRunning } from '../model/task-record.ts'
 import { EventLog } from './event-log.ts'
 import { eventsRecordOf } from './event-record.ts'
 import { JobTable } from './job-table.ts'
@@ -191,7 +192,7 @@ export class RowMover {
   // there is none, 1.
   #itemInvocation(id: string): number {
     const tasks = this.#tasksOf(id)
-    const task = tasks.find(({ status }) => status === 'claimed' || status === 'stopping') ?? tasks[0]
+    const task = tasks.find(isRunning) ?? tasks[0]
     return task?.invocation ?? 1
   }
 

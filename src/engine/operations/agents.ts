@@ -1,6 +1,8 @@
 /** What people do with agents. */
+
 import type { AgentKey, Lease, StoredAgent } from '../../model/agent.ts'
 import { agentNotFound } from '../../model/error.ts'
+import { isRunning } from '../../model/task-record.ts'
 import { isoTime } from '../../model/time.ts'
 import type { Principal } from '../../port/policy.ts'
 import { hashOf, newCredential } from '../agent-credential.ts'
@@ -203,11 +205,7 @@ async function heldNow({ storage, clock }: Core, leases: readonly Lease[]): Prom
   if (living.length === 0) return []
   const jobs = await storage.many([...new Set(living.map(({ jobId }) => jobId))].slice(0, 1_000))
   const tokens = new Set(
-    jobs.flatMap(({ id, tasks }) => tasks.filter(isHeld).map(({ token }) => nameOfClaim({ job: id, token }))),
+    jobs.flatMap(({ id, tasks }) => tasks.filter(isRunning).map(({ token }) => nameOfClaim({ job: id, token }))),
   )
   return living.filter(({ jobId, token }) => tokens.has(nameOfClaim({ job: jobId, token })))
-}
-
-function isHeld({ status }: { readonly status: string }): boolean {
-  return status === 'claimed' || status === 'stopping'
 }
