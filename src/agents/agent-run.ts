@@ -5,7 +5,7 @@ import type { Clock } from '../port/clock.ts'
 import type { Logger } from '../port/logger.ts'
 import { ANSWER_MS_MAX, type CallRules, Calls, mayPass } from './calls.ts'
 import { HeldTask } from './held-task.ts'
-import type { AnyRunnable } from './runnable-function.ts'
+import type { RunnableFunction } from './runnable-function.ts'
 
 /** The least time between two heartbeats, in milliseconds. */
 const BEAT_MS_MIN = 100
@@ -31,7 +31,7 @@ export interface RunningTask {
 export interface AgentSettings {
   readonly transport: AgentTransport
   readonly registration: AgentRegistration
-  readonly functions: readonly AnyRunnable[]
+  readonly functions: readonly RunnableFunction[]
   readonly concurrency: number
   readonly claimWaitMs: number
   readonly heartbeatMs: number | undefined

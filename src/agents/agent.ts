@@ -18,7 +18,7 @@ import type { AgentTransport } from '../port/agent.ts'
 import type { Clock } from '../port/clock.ts'
 import type { Logger } from '../port/logger.ts'
 import { AgentRun, type RunningTask } from './agent-run.ts'
-import type { AnyRunnable, RunnableFunction } from './runnable-function.ts'
+import type { RunnableFunction } from './runnable-function.ts'
 
 /** Options of {@link createAgent}. */
 export interface AgentOptions<Inputs extends readonly unknown[] = readonly unknown[]> {
@@ -120,7 +120,7 @@ const CLAIM_WAIT_MS_MAX = 60_000
 export function createAgent<const Inputs extends readonly unknown[]>(options: AgentOptions<Inputs>): Agent {
   checkOptions('createAgent', options, OPTIONS)
   // The cast is safe: the code of a function is called only with an input that its own schema has parsed.
-  const functions = options.functions as readonly AnyRunnable[]
+  const functions = options.functions as readonly RunnableFunction[]
   functions.forEach((code, index) => {
     checkOptions('a function of an agent', code, CODE, { prefix: `functions.${index}.` })
   })

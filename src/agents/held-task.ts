@@ -12,7 +12,7 @@ import type { Clock } from '../port/clock.ts'
 import type { Logger } from '../port/logger.ts'
 import { type Calls, hasCode } from './calls.ts'
 import { AgentReports } from './reports.ts'
-import type { AnyRunnable } from './runnable-function.ts'
+import type { RunnableFunction } from './runnable-function.ts'
 
 /** How long code may go on after its `killSignal`, in milliseconds. After that the agent reports the end without it. */
 const KILL_MS = 1_000
@@ -82,7 +82,7 @@ export class HeldTask {
   }
 
   /** Runs the code of the task and reports its end. Resolves when both are done, and never rejects. */
-  async run(code: AnyRunnable): Promise<void> {
+  async run(code: RunnableFunction): Promise<void> {
     const { transport, calls } = this.#host
     try {
       await calls.untilAnswered(() => transport.started(this.claim), { signal: this.#dropped.signal })
@@ -96,7 +96,7 @@ export class HeldTask {
     await this.#end(() => (this.#isReleasing && !end.ok ? transport.release(this.claim) : this.#report(end)))
   }
 
-  #codeEnd(code: AnyRunnable): Promise<TaskEnd> {
+  #codeEnd(code: RunnableFunction): Promise<TaskEnd> {
     const { job, attempt, idempotencyKey, reported, batch, steps, input } = this.task
     const work = {
       ...{ job, attempt, idempotencyKey, reported, batch },

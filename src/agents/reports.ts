@@ -1,5 +1,5 @@
 import { storableEvent, storableItem } from '../context/storable-report.ts'
-import type { BatchPiece, RecordedItem } from '../model/batch-piece.ts'
+import type { BatchPiece } from '../model/batch-piece.ts'
 import { JobchartError } from '../model/error.ts'
 import type { ItemReport } from '../model/item.ts'
 import { type ProgressReport, readProgress } from '../model/progress.ts'
@@ -139,17 +139,12 @@ export class AgentReports implements TaskChannel {
     await this.#inOrder(({ transport, claim }) => transport.items(claim, piece))
   }
 
-  readonly recordedItems = async (range: {
-    readonly from: number
-    readonly to: number
-  }): Promise<readonly RecordedItem[]> => {
-    return await this.#read(({ transport, claim }) => transport.recordedItems(claim, range))
+  readonly recordedItems: TaskChannel['recordedItems'] = (range) => {
+    return this.#read(({ transport, claim }) => transport.recordedItems(claim, range))
   }
 
-  readonly itemKeys = async (
-    keys: readonly string[],
-  ): Promise<readonly { readonly key: string; readonly index: number }[]> => {
-    return await this.#read(({ transport, claim }) => transport.itemKeys(claim, keys))
+  readonly itemKeys: TaskChannel['itemKeys'] = (keys) => {
+    return this.#read(({ transport, claim }) => transport.itemKeys(claim, keys))
   }
 
   #read<Answer>(call: (task: ReportingTask) => Promise<Answer>): Promise<Answer> {

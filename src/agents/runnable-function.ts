@@ -29,12 +29,3 @@ export interface AgentRunOptions {
    */
   readonly killSignal: AbortSignal
 }
-
-/** {@link RunnableFunction} of any input. */
-export interface AnyRunnable {
-  readonly name: string
-  readonly version?: string
-  readonly input?: StandardSchemaV1
-  readonly output?: StandardSchemaV1
-  readonly run: (context: TaskContext<unknown>, more: AgentRunOptions) => unknown
-}

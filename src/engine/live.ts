@@ -5,6 +5,7 @@ import type { TaskReport } from '../model/decision.ts'
 import type { AnyLogic, LogicKind } from '../model/logic.ts'
 import { errorValue } from '../model/record.ts'
 import type { Json } from '../model/storable.ts'
+import { inert } from '../model/task.ts'
 import type { TaskMessage } from '../port/executor.ts'
 
 /** A callback or an observable (XState's `fromCallback`, `fromObservable`), and what it needs to run. */
@@ -16,14 +17,6 @@ export interface LiveRun {
   readonly inbox: Inbox
   /** Sends a report to the chart. Reports arrive in the order of the calls. */
   readonly report: (said: TaskReport) => void
-}
-
-// In XState, `self` and `system` are the running actor and its system. Here the actor is a row in the storage, so they
-// do nothing. Code reaches the chart only by its reports.
-const inert = {
-  self: Object.freeze({ send: () => {} }),
-  system: Object.freeze({ get: () => undefined }),
-  emit: () => {},
 }
 
 /** Runs a callback or an observable until it ends or is told to stop. Never rejects. */

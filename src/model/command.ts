@@ -1,5 +1,6 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { JobchartError } from './error.ts'
+import { names, schema } from './option-checks.ts'
 
 /** The schema of each command. */
 export interface CommandSchemas {
@@ -85,7 +86,7 @@ export function parseCommands(type: string, given: Commands): ParsedCommands {
 }
 
 function isSchema(value: unknown): value is StandardSchemaV1 {
-  return (typeof value === 'object' || typeof value === 'function') && value !== null && '~standard' in value
+  return schema.fits(value)
 }
 
 const RELATIONS: ReadonlySet<unknown> = new Set(['creator', 'others', 'assignee'] satisfies By['relation'][])
@@ -97,13 +98,9 @@ function parseBy(type: string, name: string, by: By): By {
   const { relation, roles, on = {} } = isKnown ? by : {}
   const isRelation = relation === undefined || RELATIONS.has(relation)
   const lists = [roles ?? [], ...Object.values(on)]
-  if (isKnown && isRelation && lists.every(isNames)) return structuredClone(by)
+  if (isKnown && isRelation && lists.every(names.fits)) return structuredClone(by)
   const shape = "{ relation?: 'creator' | 'others' | 'assignee', roles?: [names], on?: { label: [names] } }"
   throw broken(type, name, `as its by ${shape}`)
-}
-
-function isNames(value: unknown): boolean {
-  return Array.isArray(value) && value.every((each) => typeof each === 'string')
 }
 
 /**

@@ -309,9 +309,11 @@ export function settingsOfLogic(logic: AnyLogic): TaskSettings {
   return isPromise(logic) ? promiseSettings(logic.config) : liveSettings(logic, kindOf(logic))
 }
 
-// XState gives these to a promise's code, as access to its actor and its system. A task has no such actor, only a
-// stored row, so here they do nothing.
-const inert = {
+/**
+ * What XState gives to the code of a promise, a callback or an observable as access to its actor and its system. A task
+ * has no such actor, only a stored row, so here they do nothing. Code reaches the chart by its reports alone.
+ */
+export const inert = {
   self: Object.freeze({ send: () => {} }),
   system: Object.freeze({ get: () => undefined }),
   emit: () => {},
