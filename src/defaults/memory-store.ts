@@ -4,6 +4,7 @@ import { isOfPaused } from '../model/paused-type.ts'
 import { owing } from '../model/pipeline.ts'
 import type { StampedProgress } from '../model/task-record.ts'
 import { isRunning } from '../model/task-record.ts'
+import { freedFirst } from '../model/write-order.ts'
 import type {
   Changeset,
   ChangesetResult,
@@ -442,21 +443,4 @@ function withProgress(job: Job, { progress }: Job): Job {
 function move(map: Map<string, Row>, key: string, row: Row, was: boolean, is: boolean): void {
   if (is) map.set(key, row)
   else if (was) map.delete(key)
-}
-
-// Sorts the writes of a changeset: those whose job has a slot or takes a unique key come after the others, so that
-// slots and keys are freed before they are taken (S3, S34). Notifications come last, because they are stored only for
-// jobs that exist after the changeset.
-function freedFirst(writes: readonly Write[]): readonly Write[] {
-  if (writes.length < 2) return writes
-  const ranks = writes.map(rankOf)
-  if (ranks.every((rank) => rank === 0)) return writes
-  return [0, 1, 2, 3].flatMap((rank) => writes.filter((_, index) => ranks[index] === rank))
-}
-
-function rankOf(write: Write): 0 | 1 | 2 | 3 {
-  if (write.op === 'notify') return 3
-  if (!isOfJob(write)) return 0
-  if (holdsUniqueKey(write.job) && (write.op === 'insert' || !holdsUniqueKey(write.before))) return 2
-  return holdsSlot(write.job) ? 1 : 0
 }

@@ -1,3 +1,4 @@
+import { takesFrom } from '../model/agent.ts'
 import { claimableTasks, heldKeys, type Job } from '../model/job.ts'
 import type { Task } from '../model/task.ts'
 import { isRunning } from '../model/task-record.ts'
@@ -193,10 +194,6 @@ function lineOf(lines: Map<string, KeyedLine>, src: string, key: string): Line<R
 
 function newLine(): Line<ReadyTask> {
   return new SortedList(byDue)
-}
-
-function takesFrom({ queues }: Route, queue: string | undefined): boolean {
-  return queue === undefined ? queues === undefined : queues?.has(queue) === true
 }
 
 function routeKey({ type, version, executor }: Route): string {

@@ -78,6 +78,17 @@ export function queueOf({ tenant, function: called, version, assignment }: Neede
   return JSON.stringify([tenant, called, version ?? null, assignment === undefined ? null : assignedTo(assignment)])
 }
 
+/**
+ * Whether a claim takes the tasks of this queue. `queue` undefined: tasks without a queue, which only a claim takes that
+ * names no queues.
+ */
+export function takesFrom(
+  { queues }: { readonly queues?: { readonly has: (queue: string) => boolean } },
+  queue: string | undefined,
+): boolean {
+  return queue === undefined ? queues === undefined : queues?.has(queue) === true
+}
+
 /** What a task of this queue needs. */
 export function neededOf(queue: string): Needed {
   const [tenant, called, version, to] = JSON.parse(queue) as [string, string, string | null, [string, string] | null]

@@ -12,7 +12,7 @@ import { JobchartError } from './error.ts'
 import { stateNodes } from './inert-machine.ts'
 import type { AnyFunctionOptions, AnyJobOptions, AnyLifecycleOptions, CommonOptions } from './job-options.ts'
 import type { AnyJobType } from './job-type.ts'
-import { limitedTasks, parseQueued } from './limits.ts'
+import { limitedTasks } from './limits.ts'
 import { type AnyLogic, isLogic, isMachine, kindOf } from './logic.ts'
 import { parseRules } from './notification-rule.ts'
 import { parseJobRetention } from './retention.ts'
@@ -126,7 +126,7 @@ function fromFunction(options: AnyFunctionOptions): Life {
     commands: { cancel: reasonSchema },
     by: {},
     cancel: 'cancel',
-    queuedMax: parseQueued(limits),
+    queuedMax: queued ?? null,
     lifecycle: defaultLifecycle,
     chart: createChart(defaultLifecycle),
     hash: DEFAULT_LIFECYCLE,
@@ -168,7 +168,7 @@ function fromMachine(options: AnyLifecycleOptions): Life {
   return {
     ...fromChart(type, lifecycle),
     ...actors,
-    queuedMax: parseQueued(options.limits),
+    queuedMax: options.limits?.queued ?? null,
     tasks: limitedTasks(actors.tasks, options.limits),
     output: options.output,
     commands,

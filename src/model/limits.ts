@@ -66,11 +66,6 @@ export function parseTaskLimits<Input>(limits: TaskLimits<Input> | undefined): T
   return { concurrency, key: key as TaskLimit['key'], ofType: false }
 }
 
-/** Parses the limit of queued jobs. Null: any number may be queued. */
-export function parseQueued({ queued }: JobLimits = {}): number | null {
-  return queued ?? null
-}
-
 /**
  * Adds the limit of a job type to those of its tasks that share it: outside work that ends and has no limit of its own.
  * Returns all tasks.

@@ -1,6 +1,7 @@
 import { holdsSlot, holdsUniqueKey, isBusy, type Job } from '../model/job.ts'
 import type { NewNotification } from '../model/notification.ts'
 import { owing } from '../model/pipeline.ts'
+import { freedFirst } from '../model/write-order.ts'
 import type {
   Changeset,
   ChangesetResult,
@@ -305,20 +306,4 @@ class Refused extends Error {
     super(result.status)
     this.result = result
   }
-}
-
-// Sorts the writes of a changeset: those whose job has a slot or takes a unique key come after the others, so that
-// slots and keys are freed before they are taken (S3, S34). Notifications come last, because they are stored only for
-// jobs that exist after the changeset.
-function freedFirst(writes: readonly Write[]): readonly Write[] {
-  const ranks = writes.map(rankOf)
-  if (ranks.every((rank) => rank === 0)) return writes
-  return [0, 1, 2, 3].flatMap((rank) => writes.filter((_, index) => ranks[index] === rank))
-}
-
-function rankOf(write: Write): 0 | 1 | 2 | 3 {
-  if (write.op === 'notify') return 3
-  if (write.op !== 'insert' && write.op !== 'update') return 0
-  if (holdsUniqueKey(write.job) && (write.op === 'insert' || !holdsUniqueKey(write.before))) return 2
-  return holdsSlot(write.job) ? 1 : 0
 }

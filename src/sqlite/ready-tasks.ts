@@ -1,3 +1,4 @@
+import { takesFrom } from '../model/agent.ts'
 import type { KeyLimit, Route } from '../port/storage.ts'
 import { routeName } from './job-columns.ts'
 import type { Names } from './names.ts'
@@ -238,10 +239,6 @@ export function inOrder(a: TaskPlace, b: TaskPlace): number {
 
 /** The name of a group, as `routeName` makes it. */
 type NameParts = readonly [executor: string, type: string, version: string, src?: string | null, queue?: string]
-
-function takesFrom({ queues }: Route, queue: string | undefined): boolean {
-  return queue === undefined ? queues === undefined : queues?.has(queue) === true
-}
 
 function placeOf([n, invocation, priority, readyAt]: Row, executor: string, queue: string): ReadyPlace {
   return {
