@@ -11,6 +11,7 @@
  * on is to take the first run off `owed`, or to set the following `nextAt`: a compare-and-set in the changeset that
  * creates the run. So each due time has at most one run, even after a crash, and with any number of engines.
  */
+
 import { defined } from '../model/defined.ts'
 import type { AnyJobType } from '../model/definition.ts'
 import { JobchartError } from '../model/error.ts'
@@ -27,6 +28,7 @@ import type { Principal } from '../port/policy.ts'
 import { absentPrincipal } from './absent-principal.ts'
 import { authorizePipeline, authorizeSubmit } from './authorization.ts'
 import { type Core, ENGINE } from './core.ts'
+import { handleDue } from './due-rows.ts'
 import { type Facts, factsOf } from './facts.ts'
 import { newId } from './ids.ts'
 import { insertRun } from './operations/runs.ts'
@@ -34,8 +36,6 @@ import { actorOf } from './principal.ts'
 import { type DueRange, dueNow, runSkipped, type SkippedRun, skippedNow } from './schedule-times.ts'
 import { ChangedMeanwhile } from './tick.ts'
 
-/** How many due pipelines are read at once. */
-const PIPELINES_AT_ONCE = 1_000
 /** How much one pipeline starts or skips at once. Pipelines that depend on each other may owe runs without end. */
 const RUNS_AT_ONCE = 100
 
@@ -60,23 +60,13 @@ export class DueRuns {
 
 /** Starts the runs that are due, and sets the alarm for those that fall due before the next sweep. */
 async function startDueRuns(core: Core): Promise<void> {
-  const { storage, types, clock, settings, alarm } = core
-  const names = [...new Set(types.all().map(({ type }) => type))]
-  // Pipelines that could not be moved on stay due, so they are skipped; the next sweep tries them again.
-  for (let skip = 0; ; ) {
-    const now = clock.now()
-    const found = await storage.duePipelines(names, now + settings.sweepMs, PIPELINES_AT_ONCE, skip)
-    const due = found.filter((each) => isDue(each, now))
-    const next = found[due.length]
-    if (next !== undefined) alarm.setByWall(dueTime(next) ?? now)
-    let failures = 0
-    const count = () => {
-      failures++
-    }
-    await Promise.all(due.map((pipeline) => startAll(core, pipeline).catch(count)))
-    skip += failures
-    if (due.length < PIPELINES_AT_ONCE) return
-  }
+  const names = [...new Set(core.types.all().map(({ type }) => type))]
+  await handleDue(core, {
+    time: 'now',
+    read: (at, limit, skip) => core.storage.duePipelines(names, at, limit, skip),
+    dueAt: dueTime,
+    handle: (pipeline) => startAll(core, pipeline),
+  })
 }
 
 function isDue(pipeline: Pipeline, now: number): boolean {

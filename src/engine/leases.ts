@@ -1,10 +1,10 @@
 /** The leases under which agents hold tasks: what happens when they end. */
+
 import type { Lease } from '../model/agent.ts'
 import { lose } from '../model/decision.ts'
 import { type Core, ENGINE } from './core.ts'
+import { handleDue } from './due-rows.ts'
 
-/** How many leases one query reads. */
-const LEASES_AT_ONCE = 1_000
 /** After so many heartbeats, all engines have followed one that is ahead. */
 const FOLLOWED_BEATS = 2
 /** The end of the leases of an agent that was revoked. */
@@ -89,21 +89,14 @@ function termsOf(executors: Core['executors']): readonly number[] {
   return [...executors.values()].flatMap(({ leaseMs }) => leaseMs ?? [])
 }
 
-// Also sets the alarm for leases that end before the next sweep. The lease of a task that has ended is removed here too,
-// once its time is over: nobody renews it.
+// The lease of a task that has ended is removed here too, once its time is over: nobody renews it.
 async function endLeases(core: Core): Promise<void> {
-  const { storage, clock, settings, alarm } = core
-  for (let skip = 0; ; ) {
-    const now = clock.steady()
-    const leases = await storage.expiredLeases(now + settings.sweepMs, LEASES_AT_ONCE, skip)
-    const ended = leases.filter(({ until }) => until <= now)
-    const next = leases[ended.length]
-    if (next !== undefined) alarm.set(next.until)
-    const results = await Promise.allSettled(ended.map((lease) => endLease(core, lease)))
-    // Leases that could not be ended stay, so this run skips them; the next sweep tries them again.
-    skip += results.filter(({ status }) => status === 'rejected').length
-    if (ended.length < LEASES_AT_ONCE) return
-  }
+  await handleDue(core, {
+    time: 'steady',
+    read: (at, limit, skip) => core.storage.expiredLeases(at, limit, skip),
+    dueAt: ({ until }) => until,
+    handle: (lease) => endLease(core, lease),
+  })
 }
 
 async function endLease(core: Core, { jobId, token, until }: Lease): Promise<void> {

@@ -3,30 +3,26 @@
  * kind is found by one query, and decided by requests of the next ticks. Safe to run in any number of engines at once:
  * if two make the same change, the second finds it done.
  */
+
 import { admit, due, lose } from '../model/decision.ts'
 import { type Job, wakeAt } from '../model/job.ts'
 import type { Task } from '../model/task.ts'
 import { isoTime } from '../model/time.ts'
 import type { OtherInstance, Recorded } from '../port/storage.ts'
 import { type Core, ENGINE } from './core.ts'
-
-/** How many jobs one query reads. */
-const JOBS_AT_ONCE = 1_000
+import { failuresOf, handleDue, ROWS_AT_ONCE } from './due-rows.ts'
 
 /**
  * Handles jobs for which something is due (a timer, a timeout, the end of a grace), the longest due first. Sets the
  * alarm for what falls due before the next sweep.
  */
 export async function fireDue(core: Core): Promise<void> {
-  const { storage, types, clock, settings, alarm } = core
-  // Jobs whose change failed stay due, so this run skips them; the next sweep tries them again.
-  for (let skip = 0; ; ) {
-    const now = clock.steady()
-    const jobs = await storage.due(types.all(), now + settings.sweepMs, JOBS_AT_ONCE, skip)
-    const ready = jobs.filter((job) => (wakeAt(job) ?? now) <= now)
-    const next = jobs[ready.length]
-    if (next !== undefined) alarm.set(wakeAt(next) ?? now)
-    skip += await failuresOf(ready, (known) =>
+  const { storage, types } = core
+  await handleDue(core, {
+    time: 'steady',
+    read: (at, limit, skip) => storage.due(types.all(), at, limit, skip),
+    dueAt: wakeAt,
+    handle: (known) =>
       core.ticks.submit({
         by: ENGINE,
         jobs: [known.id],
@@ -36,9 +32,7 @@ export async function fireDue(core: Core): Promise<void> {
           return due(stored.typeOf(job), job, context, stored)
         },
       }),
-    )
-    if (ready.length < JOBS_AT_ONCE) return
-  }
+  })
 }
 
 /**
@@ -48,7 +42,7 @@ export async function fireDue(core: Core): Promise<void> {
 export async function admitWaiting(core: Core): Promise<void> {
   const { storage, types, clock, settings, alarm } = core
   for (let skip = 0; ; ) {
-    const jobs = await storage.admissible(types.all(), clock.now(), JOBS_AT_ONCE, skip)
+    const jobs = await storage.admissible(types.all(), clock.now(), ROWS_AT_ONCE, skip)
     skip += await failuresOf(jobs, async (known) => {
       const job = await core.ticks.submit({
         by: ENGINE,
@@ -61,12 +55,12 @@ export async function admitWaiting(core: Core): Promise<void> {
       })
       if (job?.phase === 'waiting') throw new Error('the job is still waiting')
     })
-    if (jobs.length < JOBS_AT_ONCE) break
+    if (jobs.length < ROWS_AT_ONCE) break
   }
   // A separate query: in the first one, a job with higher priority that is not due yet could hide a due job of its
   // pipeline.
   const now = clock.now()
-  for (const { startAt } of await storage.admissible(types.all(), now + settings.sweepMs, JOBS_AT_ONCE, 0)) {
+  for (const { startAt } of await storage.admissible(types.all(), now + settings.sweepMs, ROWS_AT_ONCE, 0)) {
     if (startAt !== undefined && startAt > now) alarm.setByWall(startAt)
   }
 }
@@ -216,13 +210,4 @@ async function loseAll(core: Core, job: Job, { instance, recorded, how }: TakenB
       })
     }),
   )
-}
-
-async function failuresOf(jobs: readonly Job[], change: (job: Job) => Promise<unknown>): Promise<number> {
-  let failures = 0
-  const count = () => {
-    failures++
-  }
-  await Promise.all(jobs.map((job) => change(job).catch(count)))
-  return failures
 }
