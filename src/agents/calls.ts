@@ -1,5 +1,5 @@
 import { unitRandom } from '../context/unit-random.ts'
-import { JobchartError } from '../model/error.ts'
+import { hasCode, JobchartError } from '../model/error.ts'
 import { backoffMs } from '../model/retry.ts'
 import type { Clock } from '../port/clock.ts'
 
@@ -123,9 +123,4 @@ export function isUnwritten(error: unknown): boolean {
  */
 export function mayPass(error: unknown): boolean {
   return !(error instanceof JobchartError) || isUnwritten(error) || error.code === 'OUTCOME_UNKNOWN'
-}
-
-/** Whether an error is a typed one with one of these codes. */
-export function hasCode(error: unknown, ...codes: readonly JobchartError['code'][]): error is JobchartError {
-  return error instanceof JobchartError && codes.includes(error.code)
 }

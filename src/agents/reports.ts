@@ -1,6 +1,6 @@
 import { storableEvent, storableItem } from '../context/storable-report.ts'
 import type { BatchPiece } from '../model/batch-piece.ts'
-import { JobchartError } from '../model/error.ts'
+import { hasCode, JobchartError } from '../model/error.ts'
 import type { ItemReport } from '../model/item.ts'
 import { type ProgressReport, readProgress } from '../model/progress.ts'
 import type { Json } from '../model/storable.ts'
@@ -8,7 +8,7 @@ import type { Progress } from '../model/task.ts'
 import type { AgentLine, AgentTransport, ClaimKey } from '../port/agent.ts'
 import type { Clock } from '../port/clock.ts'
 import type { LineOptions, TaskChannel, TaskMessage } from '../port/executor.ts'
-import { type CallRules, type Calls, hasCode, isUnwritten, mayPass } from './calls.ts'
+import { type CallRules, type Calls, isUnwritten, mayPass } from './calls.ts'
 
 /** How often the progress of one task is sent at most, in milliseconds. */
 const PROGRESS_MS = 250

@@ -7,7 +7,7 @@
 import { type Soon, whenKnown } from '../context/soon.ts'
 import type { StoredAgent } from '../model/agent.ts'
 import type { AnyJobType } from '../model/definition.ts'
-import { isUnreadable, JobchartError, jobNotFound, pipelineNotFound } from '../model/error.ts'
+import { hasCode, isUnreadable, JobchartError, jobNotFound, pipelineNotFound } from '../model/error.ts'
 import type { EventRow } from '../model/event.ts'
 import type { Job, JobSummary } from '../model/job.ts'
 import type { Pipeline } from '../model/pipeline.ts'
@@ -177,7 +177,7 @@ async function withoutHiddenBlockers(
 
 /** Removes the job id from an `ALREADY_RUNNING` error, if the caller may not see the job that it names. */
 export async function withoutHiddenJob(core: Core, who: Principal, error: unknown): Promise<unknown> {
-  if (!(error instanceof JobchartError) || error.code !== 'ALREADY_RUNNING' || error.jobId === undefined) return error
+  if (!hasCode(error, 'ALREADY_RUNNING') || error.jobId === undefined) return error
   const summary = await summaryOf(core, who, error.jobId)
   const isSeen = summary !== undefined && (await allowed(core, who, summary, { action: 'get' })) !== undefined
   return isSeen ? error : new JobchartError(error.code, error.message)

@@ -2,7 +2,7 @@
 import { type AgentRef, holderOf } from '../model/agent.ts'
 import { type Claimant, claim } from '../model/decision.ts'
 import type { Decision, JobDecision, JobTree, TreeJob } from '../model/decision-data.ts'
-import { JobchartError } from '../model/error.ts'
+import { hasCode, JobchartError } from '../model/error.ts'
 import type { Actor } from '../model/event.ts'
 import { mayHaveConsequences } from '../model/follow-up.ts'
 import { holdsSlot, type Job } from '../model/job.ts'
@@ -191,7 +191,7 @@ export class ClaimOfTick {
 export function claimOne(core: Core, { jobId, invocation, executor: promised, waiting }: RelatedClaim): void {
   if (waiting !== undefined) {
     claimFor(core, { jobId, invocation, waiting }).then(waiting.keep, (error: unknown) => {
-      const isTaken = error instanceof JobchartError && error.code === 'INVALID_STATE'
+      const isTaken = hasCode(error, 'INVALID_STATE')
       if (!isTaken) core.dispatcher.refuse(jobId)
       waiting.keep(undefined)
     })

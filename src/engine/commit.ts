@@ -7,7 +7,7 @@
  *     │ it is unknown ──────────▶ ask `landed`: changesets that it finds are applied; try each of the others again, alone
  * ```
  */
-import { JobchartError } from '../model/error.ts'
+import { hasCode, JobchartError } from '../model/error.ts'
 import type {
   Changeset,
   ChangesetResult,
@@ -126,7 +126,7 @@ function writtenRow({ sequence, changeset, ...events }: StoredEvents): WrittenRo
 
 /** Whether the error means that nothing was written. */
 export function isNotWritten(error: unknown): boolean {
-  return error instanceof JobchartError && error.code === 'STORAGE_UNAVAILABLE'
+  return hasCode(error, 'STORAGE_UNAVAILABLE')
 }
 
 function outcomeUnknown(cause: unknown): JobchartError {

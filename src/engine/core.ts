@@ -1,7 +1,7 @@
 import { unitRandom } from '../context/unit-random.ts'
 import type { DecisionContext, JobDecision } from '../model/decision.ts'
 import { type AnyJobType, withVersions } from '../model/definition.ts'
-import { JobchartError } from '../model/error.ts'
+import { hasCode, JobchartError } from '../model/error.ts'
 import type { Actor } from '../model/event.ts'
 import type { Job } from '../model/job.ts'
 import type { ParsedRule } from '../model/notification-rule.ts'
@@ -94,7 +94,7 @@ export function byEngine<Decided extends JobDecision>(decided: Decided): Decided
 
 /** Whether a claim was refused because its limit key has no free place. */
 export function isFull(error: unknown): boolean {
-  return error instanceof JobchartError && error.code === 'STALE_CLAIM'
+  return hasCode(error, 'STALE_CLAIM')
 }
 
 /** The job types that this engine knows, by type and version. */

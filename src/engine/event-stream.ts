@@ -1,5 +1,5 @@
 import { isPromiseLike } from '../context/soon.ts'
-import { JobchartError } from '../model/error.ts'
+import { hasCode, JobchartError } from '../model/error.ts'
 import type { EventRow } from '../model/event.ts'
 import { canonicalText } from '../model/storable.ts'
 import { isoTime } from '../model/time.ts'
@@ -249,7 +249,7 @@ export class EventStream {
       await reach(this.#core, who, job, () => ({ action: 'events', signal: this.#signal }))
       this.#gone = undefined
     } catch (error) {
-      const isGone = error instanceof JobchartError && error.code === 'JOB_NOT_FOUND'
+      const isGone = hasCode(error, 'JOB_NOT_FOUND')
       if (!isGone || this.#rights === undefined) throw error
       this.#gone = error
     }

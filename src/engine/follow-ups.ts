@@ -16,7 +16,7 @@ import type { ItemsToRetry } from '../model/batch-piece.ts'
 import type { JobDecision, NewJob } from '../model/decision.ts'
 import { defined } from '../model/defined.ts'
 import type { AnyJobType } from '../model/definition.ts'
-import { JobchartError, jobError, pipelineNotFound } from '../model/error.ts'
+import { hasCode, JobchartError, jobError, pipelineNotFound } from '../model/error.ts'
 import { endedJob, type FollowUp, mayBeFollowed, mayCauseRuns } from '../model/follow-up.ts'
 import type { Job } from '../model/job.ts'
 import { type Pipeline, startable } from '../model/pipeline.ts'
@@ -288,7 +288,7 @@ class Preparation {
     try {
       return await retriedItems(this.#core.storage, this.#ended.job, fresh, items)
     } catch (error) {
-      if (error instanceof JobchartError && error.code === 'INVALID_STATE') throw error
+      if (hasCode(error, 'INVALID_STATE')) throw error
       throw new Unread('the storage could not be read', { cause: error })
     }
   }

@@ -1,6 +1,6 @@
 /** Delivers notifications outside of the app, as jobs of the engine itself. */
 import { type AnyJobType, defineJob } from '../model/definition.ts'
-import { JobchartError } from '../model/error.ts'
+import { hasCode, JobchartError } from '../model/error.ts'
 import type { StoredNotification } from '../model/notification.ts'
 import { IN_APP_CHANNELS } from '../model/notification-rule.ts'
 import { checkOptions, listOf, required, text } from '../model/option-checks.ts'
@@ -142,7 +142,7 @@ async function principalOf(
   try {
     return { ...(await absentPrincipal(core, { tenant, createdBy: id }, signal)), kind: 'user' }
   } catch (error) {
-    if (error instanceof JobchartError && error.code === 'FORBIDDEN') return undefined
+    if (hasCode(error, 'FORBIDDEN')) return undefined
     throw error
   }
 }

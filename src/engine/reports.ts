@@ -3,7 +3,7 @@ import { maySend } from '../model/can-handle.ts'
 import type { ChartEvent } from '../model/chart.ts'
 import { report, started, type TaskReport } from '../model/decision.ts'
 import type { AnyJobType } from '../model/definition.ts'
-import { JobchartError } from '../model/error.ts'
+import { hasCode, JobchartError } from '../model/error.ts'
 import { progressRow } from '../model/event.ts'
 import { type Item, type ItemReport, parseItem } from '../model/item.ts'
 import type { Job } from '../model/job.ts'
@@ -247,7 +247,7 @@ export class Reports implements TaskChannel {
       // Safe to repeat: notes have keys, so writing a note twice changes nothing.
       await this.#beforeEnd(this.#untilWritten(write))
     } catch (error) {
-      if (!(error instanceof JobchartError) || error.code !== 'STALE_CLAIM') throw error
+      if (!hasCode(error, 'STALE_CLAIM')) throw error
       throw new JobchartError('STALE_CLAIM', `${what} was not recorded: this attempt no longer holds its task`)
     }
   }

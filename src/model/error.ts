@@ -159,9 +159,14 @@ export function jobUnreadable(id: string, cause: unknown): JobchartError {
   return new JobchartError('JOB_UNREADABLE', message, { jobId: id, cause })
 }
 
+/** Whether an error is a typed one with one of these codes. */
+export function hasCode(error: unknown, ...codes: readonly JobchartError['code'][]): error is JobchartError {
+  return error instanceof JobchartError && codes.includes(error.code)
+}
+
 /** Whether an error has the code `JOB_UNREADABLE`. */
 export function isUnreadable(error: unknown): boolean {
-  return error instanceof JobchartError && error.code === 'JOB_UNREADABLE'
+  return hasCode(error, 'JOB_UNREADABLE')
 }
 
 /** An error in a job's record. `stack` is meant for administrators, and cut to 4,000 characters. */

@@ -1,4 +1,4 @@
-import { JobchartError } from '../model/error.ts'
+import { isUnreadable } from '../model/error.ts'
 import { claimableTasks, holdsSlot, holdsUniqueKey, type Job } from '../model/job.ts'
 import type { Task } from '../model/task.ts'
 import type { Changeset, Claim, ClaimDecision, Claimed, JobWrite, Route, Write, WrittenRow } from '../port/storage.ts'
@@ -221,7 +221,7 @@ export class ClaimWriter {
     try {
       return this.#claim.decide({ job, task, tree: this.#parts.trees.of(job) })
     } catch (error) {
-      if (error instanceof JobchartError && error.code === 'JOB_UNREADABLE') return { kind: 'leave' }
+      if (isUnreadable(error)) return { kind: 'leave' }
       throw error
     }
   }

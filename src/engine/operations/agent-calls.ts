@@ -3,7 +3,7 @@
 import type { AgentKey, StoredAgent } from '../../model/agent.ts'
 import { queuesOf } from '../../model/agent.ts'
 import { batchStart, isDrained } from '../../model/batch-record.ts'
-import { JobchartError, jobNotFound } from '../../model/error.ts'
+import { hasCode, JobchartError, jobNotFound } from '../../model/error.ts'
 import { claimableTasks, type Job } from '../../model/job.ts'
 import { isOfPaused } from '../../model/paused-type.ts'
 import { settingsOf } from '../../model/record.ts'
@@ -244,7 +244,7 @@ export async function heartbeat(
       try {
         await renew({ core, agent, claim }, termOf(claim))
       } catch (error) {
-        if (!(error instanceof JobchartError) || error.code !== 'STALE_CLAIM') throw error
+        if (!hasCode(error, 'STALE_CLAIM')) throw error
         gone.add(nameOfClaim(claim))
       }
     }),

@@ -1,4 +1,4 @@
-import { JobchartError } from '../../model/error.ts'
+import { hasCode } from '../../model/error.ts'
 import type { Job, JobId } from '../../model/job.ts'
 import { isoTime } from '../../model/time.ts'
 import type { Principal } from '../../port/policy.ts'
@@ -137,7 +137,7 @@ class LogWatch {
       if (this.isGivenUp) return undefined
       // If the engine's stop closed the storage during a read, say that the engine stopped.
       if (this.#core.stopped.aborted) throw stopped()
-      const isGone = error instanceof JobchartError && error.code === 'JOB_NOT_FOUND'
+      const isGone = hasCode(error, 'JOB_NOT_FOUND')
       if (isGone && this.#hasRead) return undefined
       throw error
     }

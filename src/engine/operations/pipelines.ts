@@ -5,7 +5,7 @@ import type { Assignment } from '../../model/agent.ts'
 import type { NewJob } from '../../model/decision.ts'
 import { defined } from '../../model/defined.ts'
 import type { AnyJobType, InputOf } from '../../model/definition.ts'
-import { JobchartError, pipelineNotFound } from '../../model/error.ts'
+import { hasCode, JobchartError, pipelineNotFound } from '../../model/error.ts'
 import {
   type OverlapRules,
   overlapFor,
@@ -312,7 +312,7 @@ async function authorizeChange(
   try {
     return await authorizePipeline(core, who, before, 'definePipeline', signal)
   } catch (error) {
-    if (!(error instanceof JobchartError) || error.code !== 'PIPELINE_NOT_FOUND') throw error
+    if (!hasCode(error, 'PIPELINE_NOT_FOUND')) throw error
     await authorizeDefine(core, who, { ...target, createdBy: who.id }, signal)
     throw new JobchartError('INVALID_INPUT', `the id "${before.id}" cannot be used; choose another`, {
       issues: [{ message: 'cannot be used', path: ['id'] }],
@@ -354,7 +354,7 @@ async function shown(
   try {
     return pipelineViewOf(pipeline, await authorizePipeline(core, who, pipeline, 'getPipeline', signal))
   } catch (error) {
-    if (error instanceof JobchartError && error.code === 'PIPELINE_NOT_FOUND') return undefined
+    if (hasCode(error, 'PIPELINE_NOT_FOUND')) return undefined
     throw error
   }
 }

@@ -13,7 +13,7 @@
  * The rows of one batch are read in the order of their indexes from all of these jobs at once, a page at a time.
  */
 import { stringify } from 'csv-stringify/sync'
-import { JobchartError } from '../../model/error.ts'
+import { hasCode } from '../../model/error.ts'
 import { BATCH_NUMBERS, batchNumber, type ItemStatus } from '../../model/item.ts'
 import type { Job, JobId } from '../../model/job.ts'
 import { canonicalText, type Json } from '../../model/storable.ts'
@@ -130,7 +130,7 @@ async function unlessRefused<Result>(read: () => Promise<Result>, isOptional: bo
   try {
     return await read()
   } catch (error) {
-    const isRefused = error instanceof JobchartError && (error.code === 'JOB_NOT_FOUND' || error.code === 'FORBIDDEN')
+    const isRefused = hasCode(error, 'JOB_NOT_FOUND', 'FORBIDDEN')
     if (isOptional && isRefused) return undefined
     throw error
   }

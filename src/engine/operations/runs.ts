@@ -9,7 +9,7 @@ import {
   send as sendEvent,
 } from '../../model/decision.ts'
 import type { AnyJobType } from '../../model/definition.ts'
-import { isUnreadable, JobchartError } from '../../model/error.ts'
+import { hasCode, isUnreadable, JobchartError } from '../../model/error.ts'
 import type { Actor } from '../../model/event.ts'
 import { holdsSlot, type Job, type JobId, type Overlap } from '../../model/job.ts'
 import { typeWhenTouched } from '../../model/migration.ts'
@@ -64,7 +64,7 @@ async function arrive(core: Core, arrival: Arrival): Promise<Job> {
     try {
       return await core.ticks.change(insertion(arrival))
     } catch (error) {
-      const isSlotTaken = error instanceof JobchartError && error.code === 'ALREADY_RUNNING'
+      const isSlotTaken = hasCode(error, 'ALREADY_RUNNING')
       if (!isSlotTaken || error instanceof UniqueKeyHeldError) throw error
       const replaced = arrival.overlap === 'replace' ? await replace(core, arrival, error) : undefined
       if (replaced !== undefined) return replaced
@@ -252,7 +252,7 @@ async function authorizeCancel(core: Core, who: Principal, job: Job, refusal: Jo
   try {
     return await authorizeJob(core, who, job, { action: 'command', command: commandOf(type, name, true) })
   } catch (error) {
-    const isHidden = error instanceof JobchartError && error.code === 'JOB_NOT_FOUND'
+    const isHidden = hasCode(error, 'JOB_NOT_FOUND')
     throw isHidden ? new JobchartError('ALREADY_RUNNING', refusal.message) : error
   }
 }

@@ -4,7 +4,7 @@ import { type Answer, type Soon, whenKnown } from '../../context/soon.ts'
 import type { Assignment } from '../../model/agent.ts'
 import type { NewJob } from '../../model/decision.ts'
 import type { AnyJobType } from '../../model/definition.ts'
-import { isUnreadable, JobchartError } from '../../model/error.ts'
+import { hasCode, isUnreadable, JobchartError } from '../../model/error.ts'
 import { holdsUniqueKey, type JobId, type Overlap } from '../../model/job.ts'
 import { overlapFor, type Pipeline } from '../../model/pipeline.ts'
 import { canonicalText, type Json } from '../../model/storable.ts'
@@ -350,7 +350,7 @@ async function firstInstead(core: Core, arrival: Arrival, mask: FieldMask, error
 
 /** The job that used the idempotency key before. `undefined`: the error has another cause. */
 function usedBy(error: unknown): JobId | undefined {
-  return error instanceof JobchartError && error.code === 'INVALID_INPUT' ? error.jobId : undefined
+  return hasCode(error, 'INVALID_INPUT') ? error.jobId : undefined
 }
 
 // `jobId`: the job that used the key before. Given only if the caller may see that job.
