@@ -1,6 +1,7 @@
 import { JobchartError } from '../model/error.ts'
 import type { TaskJob } from '../model/task-job.ts'
-import type { AgentRegistration, AgentTransport, ClaimedTask, ClaimKey, ClaimState } from '../port/agent.ts'
+import { nameOfAttempt } from '../model/task-record.ts'
+import type { AgentRegistration, AgentTransport, ClaimedTask, ClaimState } from '../port/agent.ts'
 import type { Clock } from '../port/clock.ts'
 import type { Logger } from '../port/logger.ts'
 import { ANSWER_MS_MAX, type CallRules, Calls, mayPass } from './calls.ts'
@@ -150,7 +151,7 @@ export class AgentRun {
     const { transport, functions, clock, logger } = this.#settings
     const { version, function: called } = task
     const held = new HeldTask({ transport, clock, logger, calls: this.#calls, changed: () => this.#changed() }, task)
-    const key = nameOf(held.claim)
+    const key = nameOfAttempt(held.claim.job, held.claim.token)
     this.#tasks.set(key, held)
     const code = functions.find((each) => each.name === called && (version === undefined || each.version === version))
     const over = code === undefined ? held.release() : held.run(code)
@@ -183,7 +184,7 @@ export class AgentRun {
       await this.#tried(loop, { signal: this.#beat.signal, limitMs }, async (ending) => {
         const answer = await transport.heartbeat({ claims, wait: waitMs }, { signal: ending })
         this.#leaseMs = answer.leaseMs
-        for (const claim of answer.claims) this.#tasks.get(nameOf(claim))?.hear(claim)
+        for (const claim of answer.claims) this.#tasks.get(nameOfAttempt(claim.job, claim.token))?.hear(claim)
       })
       await this.#calls.pause(begun + BEAT_MS_MIN - clock.elapsed(), this.#over.signal)
     }
@@ -249,8 +250,4 @@ export class AgentRun {
 interface Loop {
   failures: number
   capMs: number
-}
-
-function nameOf({ job, token }: ClaimKey): string {
-  return `${token} ${job}`
 }

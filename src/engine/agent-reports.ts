@@ -204,11 +204,6 @@ export function answerOf(agent: AgentKey, job: Job | undefined, { messages = 0, 
   return { ...key, state: isToldToEnd(task) ? 'killing' : 'stopping', reason: why, ...drained, messages: sent }
 }
 
-/** A text that names a claim. */
-export function nameOfClaim({ job, token }: ClaimKey): string {
-  return `${token} ${job}`
-}
-
 /** The answer for a claim that is no longer valid. */
 export function goneAnswer(claim: ClaimKey): ClaimAnswer {
   const reason = { code: 'STALE_CLAIM', message: 'the agent no longer holds this task' } as const

@@ -1,11 +1,11 @@
 import { whenKnown } from '../context/soon.ts'
 import type { TaskEnd } from '../model/attempt-end.ts'
 import { end, release } from '../model/decision.ts'
-import { isFinalError, isUnreadable, JobchartError, jobError } from '../model/error.ts'
+import { isFinalError, isUnreadable, jobError, notHeld } from '../model/error.ts'
 import { claimableTasks, isWaiting, type Job, wakeAt } from '../model/job.ts'
 import { isSuspect } from '../model/loss.ts'
 import type { StampedProgress, Task } from '../model/task.ts'
-import { isRunning } from '../model/task-record.ts'
+import { isRunning, nameOfAttempt } from '../model/task-record.ts'
 import { isoTime } from '../model/time.ts'
 import type { Executor } from '../port/executor.ts'
 import { Attempt } from './attempt.ts'
@@ -269,7 +269,7 @@ export class Dispatcher {
   #start(job: Job, task: Task): void {
     const core = this.#core()
     const held = this.#held.get(job.id) ?? { job, isStale: false, attempts: [] }
-    if (this.#endedMeanwhile?.has(attemptKey(job.id, task.token)) === true) return
+    if (this.#endedMeanwhile?.has(nameOfAttempt(job.id, task.token)) === true) return
     const attempt = new Attempt(core, core.types.require(job), job, task)
     held.attempts.push(attempt)
     this.#held.set(job.id, held)
@@ -335,7 +335,7 @@ export class Dispatcher {
     if (held.attempts.length === 0) this.#held.delete(id)
     if (attempt.status === 'abandoned') this.#countAbandoned(-1)
     else this.#running--
-    this.#endedMeanwhile?.add(attemptKey(id, attempt.task.token))
+    this.#endedMeanwhile?.add(nameOfAttempt(id, attempt.task.token))
     if (this.#running === 0) this.wake()
   }
 
@@ -455,13 +455,9 @@ function endOf(attempt: Attempt, result: TaskEnd, writes: Change['writes'] = [],
       const stored = jobs.require(job.id)
       const decision = end(jobs.typeOf(stored), stored, task.token, result, context, jobs)
       if (decision !== undefined) return decision
-      throw new JobchartError('STALE_CLAIM', 'this attempt no longer holds its task')
+      throw notHeld(job.id)
     },
   }
-}
-
-function attemptKey(jobId: string, token: number): string {
-  return `${jobId}/${token}`
 }
 
 // Executors are user code. An executor whose `room` throws, or returns no valid number, gets no tasks.

@@ -3,7 +3,7 @@ import { maySend } from '../model/can-handle.ts'
 import type { ChartEvent } from '../model/chart.ts'
 import { report, started, type TaskReport } from '../model/decision.ts'
 import type { AnyJobType } from '../model/definition.ts'
-import { hasCode, JobchartError } from '../model/error.ts'
+import { hasCode, JobchartError, notHeld } from '../model/error.ts'
 import { progressRow } from '../model/event.ts'
 import { type Item, type ItemReport, parseItem } from '../model/item.ts'
 import type { Job } from '../model/job.ts'
@@ -281,7 +281,7 @@ export class Reports implements TaskChannel {
         const stored = jobs.require(job.id)
         const decision = started(jobs.typeOf(stored), stored, task.token, handle, context, jobs)
         if (decision !== undefined) return decision
-        throw new JobchartError('STALE_CLAIM', 'this attempt no longer holds its task', { jobId: job.id })
+        throw notHeld(job.id)
       },
     }
     await this.#untilWritten(() => this.#core.ticks.submit(change), isNotWritten)
@@ -341,9 +341,7 @@ export class Reports implements TaskChannel {
       decide: (jobs, context) => {
         const stored = jobs.require(id)
         const decision = report(jobs.typeOf(stored), stored, this.#of.task.token, said, context, jobs)
-        if (decision === undefined) {
-          throw new JobchartError('STALE_CLAIM', 'this attempt no longer holds its task', { jobId: id })
-        }
+        if (decision === undefined) throw notHeld(id)
         decided(decision.handled)
         return decision
       },

@@ -7,6 +7,7 @@
 import { admit, due, lose } from '../model/decision.ts'
 import { type Job, wakeAt } from '../model/job.ts'
 import type { Task } from '../model/task.ts'
+import { nameOfAttempt } from '../model/task-record.ts'
 import { isoTime } from '../model/time.ts'
 import type { OtherInstance, Recorded } from '../port/storage.ts'
 import { type Core, ENGINE } from './core.ts'
@@ -117,7 +118,7 @@ export class LossWatch {
 
   /** Whether the engine that held the task has died, but the process that it had started for the task still runs. */
   stillRuns({ id }: Job, { token }: Task): boolean {
-    return this.#stillRunning.has(attemptKey(id, token))
+    return this.#stillRunning.has(nameOfAttempt(id, token))
   }
 
   /** Runs the check once. */
@@ -158,7 +159,7 @@ async function takeBack(core: Core, instance: string, how: Lost, stillRunning: S
   let mayForget = true
   const failures = await failuresOf(jobs, async (job) => {
     const running = await stillRunningOf(core, job, instance)
-    for (const { token } of running) stillRunning.add(attemptKey(job.id, token))
+    for (const { token } of running) stillRunning.add(nameOfAttempt(job.id, token))
     if (running.length === 0) await loseAll(core, job, { instance, recorded, how })
     else mayForget = false
   })
@@ -173,10 +174,6 @@ async function stillRunningOf(core: Core, job: Job, instance: string): Promise<r
     started.map(async ({ handle = null, executor }) => (await core.executors.get(executor)?.isGone?.(handle)) ?? true),
   )
   return started.filter((_, index) => gone[index] === false)
-}
-
-function attemptKey(jobId: string, token: number): string {
-  return `${jobId}/${token}`
 }
 
 interface TakenBack {

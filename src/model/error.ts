@@ -153,6 +153,11 @@ export function agentNotFound(id: string): JobchartError {
   return new JobchartError('AGENT_NOT_FOUND', `no agent "${clean(id, 200)}" here. It may have been revoked.`)
 }
 
+/** The error for a report of an attempt that no longer holds its task. */
+export function notHeld(jobId: string): JobchartError {
+  return new JobchartError('STALE_CLAIM', 'this attempt no longer holds its task', { jobId })
+}
+
 /** The error for a job whose record is broken. */
 export function jobUnreadable(id: string, cause: unknown): JobchartError {
   const message = `the stored record of job "${id}" is broken; restore it from a backup of the storage`

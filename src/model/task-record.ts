@@ -22,6 +22,11 @@ export function isRunning({ status }: { readonly status: TaskStatus }): boolean 
   return status === 'claimed' || status === 'stopping'
 }
 
+/** A text that names an attempt: a token is given to one attempt of its job. */
+export function nameOfAttempt(jobId: string, token: number): string {
+  return `${jobId}/${token}`
+}
+
 /** Outside work that a state asks for, as stored in the job's row. Times are milliseconds UTC. */
 export interface Task {
   /**

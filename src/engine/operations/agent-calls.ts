@@ -11,6 +11,7 @@ import { invocationKey, stepAddress } from '../../model/step-key.ts'
 import { jsonCopy } from '../../model/storable.ts'
 import { countsOf } from '../../model/task.ts'
 import { taskJobOf } from '../../model/task-job.ts'
+import { nameOfAttempt } from '../../model/task-record.ts'
 import type {
   AgentRegistration,
   ClaimAnswer,
@@ -24,7 +25,7 @@ import type {
 import type { Principal } from '../../port/policy.ts'
 import type { ClaimedForAgent, WaitingAgent } from '../agent-desk.ts'
 import { claimSchema, heartbeatSchema, registrationSchema } from '../agent-options.ts'
-import { answerOf, giveBack, goneAnswer, nameOfClaim, renew } from '../agent-reports.ts'
+import { answerOf, giveBack, goneAnswer, renew } from '../agent-reports.ts'
 import { authorizeAgent } from '../authorization.ts'
 import { type CallOptions, parseOptions } from '../call-options.ts'
 import { cannotBeClaimed, claimFor } from '../claim.ts'
@@ -48,10 +49,10 @@ async function termsOf(core: Core, claims: Heartbeat['claims']): Promise<(claim:
   const jobs = await storage.many([...new Set(claims.map(({ job }) => job))])
   const byClaim = new Map(
     jobs.flatMap(({ id, tasks }) =>
-      tasks.map(({ token, executor }) => [nameOfClaim({ job: id, token }), leaseMsOf(core, executor)]),
+      tasks.map(({ token, executor }) => [nameOfAttempt(id, token), leaseMsOf(core, executor)]),
     ),
   )
-  return (claim) => byClaim.get(nameOfClaim(claim)) ?? leaseMsOf(core)
+  return (claim) => byClaim.get(nameOfAttempt(claim.job, claim.token)) ?? leaseMsOf(core)
 }
 
 /** Says which functions an agent has. */
@@ -245,7 +246,7 @@ export async function heartbeat(
         await renew({ core, agent, claim }, termOf(claim))
       } catch (error) {
         if (!hasCode(error, 'STALE_CLAIM')) throw error
-        gone.add(nameOfClaim(claim))
+        gone.add(nameOfAttempt(claim.job, claim.token))
       }
     }),
   )
@@ -253,7 +254,7 @@ export async function heartbeat(
     const jobs = claims.length === 0 ? [] : await core.storage.many([...new Set(claims.map(({ job }) => job))])
     const byId = new Map(jobs.map((job) => [job.id, job]))
     return claims.map((claim) => {
-      if (gone.has(nameOfClaim(claim))) return goneAnswer({ job: claim.job, token: claim.token })
+      if (gone.has(nameOfAttempt(claim.job, claim.token))) return goneAnswer({ job: claim.job, token: claim.token })
       return answerOf(agent, byId.get(claim.job), claim)
     })
   }

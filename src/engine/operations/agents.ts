@@ -2,12 +2,11 @@
 
 import type { AgentKey, Lease, StoredAgent } from '../../model/agent.ts'
 import { agentNotFound } from '../../model/error.ts'
-import { isRunning } from '../../model/task-record.ts'
+import { isRunning, nameOfAttempt } from '../../model/task-record.ts'
 import { isoTime } from '../../model/time.ts'
 import type { Principal } from '../../port/policy.ts'
 import { hashOf, newCredential } from '../agent-credential.ts'
 import { agentListSchema, enrollSchema } from '../agent-options.ts'
-import { nameOfClaim } from '../agent-reports.ts'
 import { allowed, authorizeAgent } from '../authorization.ts'
 import { type CallOptions, misfit, parseOptions, tenantOf } from '../call-options.ts'
 import type { Core } from '../core.ts'
@@ -205,7 +204,7 @@ async function heldNow({ storage, clock }: Core, leases: readonly Lease[]): Prom
   if (living.length === 0) return []
   const jobs = await storage.many([...new Set(living.map(({ jobId }) => jobId))].slice(0, 1_000))
   const tokens = new Set(
-    jobs.flatMap(({ id, tasks }) => tasks.filter(isRunning).map(({ token }) => nameOfClaim({ job: id, token }))),
+    jobs.flatMap(({ id, tasks }) => tasks.filter(isRunning).map(({ token }) => nameOfAttempt(id, token))),
   )
-  return living.filter(({ jobId, token }) => tokens.has(nameOfClaim({ job: jobId, token })))
+  return living.filter(({ jobId, token }) => tokens.has(nameOfAttempt(jobId, token)))
 }
