@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { itemsToRetrySchema } from './item-options.ts'
 import { jobType, labelsSchema, name, newAssignmentSchema, prioritySchema } from './options.ts'
+import { pipelineStatus } from './pipeline-options.ts'
 
 const followingJob = {
   delay: z.union([z.string(), z.number()]).exactOptional(),
@@ -42,11 +43,7 @@ export const followUpsSchema = z
         z.strictObject({ kind: z.literal('run'), pipeline: name, input: z.unknown().exactOptional(), ...followingJob }),
         z.strictObject({ kind: z.literal('pause'), pipeline: name, reason: name }),
         z.strictObject({ kind: z.literal('resume'), pipeline: name }),
-        z.strictObject({
-          kind: z.literal('status'),
-          pipeline: name,
-          status: z.enum(['ready', 'provisioning', 'failed']),
-        }),
+        z.strictObject({ kind: z.literal('status'), pipeline: name, status: pipelineStatus }),
       ]),
     ),
   )

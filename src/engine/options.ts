@@ -201,6 +201,8 @@ function found(given: unknown): string {
   return `found "${given.slice(0, 40)}"${hint}`
 }
 
+/** How a job has ended. */
+export const outcomeSchema = z.enum(['success', 'failure', 'cancelled'])
 const overlapSchema = z.enum(['reject', 'queue', 'replace'])
 /** The size of a page. */
 export const limitSchema = z.int().min(1).max(100).default(20)
@@ -286,7 +288,7 @@ const narrowing = {
       error: `should be a status, or a list of 1 to ${STATUSES_MAX}`,
     })
     .optional(),
-  outcome: z.enum(['success', 'failure', 'cancelled']).optional(),
+  outcome: outcomeSchema.optional(),
   pipeline: name.optional(),
   createdBy: name.optional(),
   assignee: name.optional(),
@@ -298,6 +300,12 @@ const narrowing = {
 
 /** The options of `count`. */
 export const countOptionsSchema = z.strictObject(narrowing)
+
+/** The options of `logs`. */
+export const logOptionsSchema = z.strictObject({
+  after: z.int().min(0).default(0),
+  follow: z.boolean().default(false),
+})
 
 /** The options of `counts`. */
 export const countsSchema = z.strictObject({ by: z.enum(['status', 'type', 'phase', 'outcome']) })

@@ -13,6 +13,7 @@ import {
   limitSchema,
   name,
   newAssignmentSchema,
+  outcomeSchema,
   prioritySchema,
   time,
   typeName,
@@ -106,7 +107,7 @@ const dependencySchema = z
       {
         pipeline: name.exactOptional(),
         job: jobType.exactOptional(),
-        outcome: z.enum(['success', 'failure', 'cancelled']).default('success'),
+        outcome: outcomeSchema.default('success'),
       },
       "should be an object, e.g. { pipeline: 'nightly' } or { job: deploy }",
     ),
@@ -134,7 +135,8 @@ export const pipelineSchema = z.strictObject({
   owner: name.optional(),
 })
 
-const statusSchema = z.enum(['ready', 'provisioning', 'failed'])
+/** The status of a pipeline, as code may set it. */
+export const pipelineStatus = z.enum(['ready', 'provisioning', 'failed'])
 
 /** The return value of `onDefine`. */
 export const onDefineSchema = z
@@ -148,7 +150,7 @@ export const onDefineSchema = z
         labels: labelsSchema.exactOptional(),
         assignment: newAssignmentSchema.exactOptional(),
       }),
-      z.strictObject({ kind: z.literal('status'), status: statusSchema }),
+      z.strictObject({ kind: z.literal('status'), status: pipelineStatus }),
       z.strictObject({
         kind: z.literal('send'),
         to: z.strictObject({ type: name, createdBy: name.exactOptional() }),

@@ -3,9 +3,10 @@ import type { Job, JobId } from '../../model/job.ts'
 import { isoTime } from '../../model/time.ts'
 import type { Principal } from '../../port/policy.ts'
 import type { LogLine } from '../../port/storage.ts'
-import { type CallOptions, given, misfit } from '../call-options.ts'
+import { type CallOptions, given, parseOptions } from '../call-options.ts'
 import type { Core } from '../core.ts'
-import { checkAfter, ROWS_AT_ONCE, readable } from './reads.ts'
+import { logOptionsSchema } from '../options.ts'
+import { ROWS_AT_ONCE, readable } from './reads.ts'
 import { stopped } from './result.ts'
 
 /** The options of `logs`. */
@@ -26,9 +27,8 @@ export async function* logs(
   id: JobId,
   options?: LogOptions,
 ): AsyncGenerator<LogLineView> {
-  const { after = 0, follow = false, signal } = given(options, ['after', 'follow']) ?? {}
-  checkAfter(after, 'a line')
-  if (typeof follow !== 'boolean') throw misfit('follow', 'should be true or false')
+  const { signal, ...more } = given(options, logOptionsSchema) ?? {}
+  const { after, follow } = await parseOptions(logOptionsSchema, more)
   const watch = follow ? new LogWatch(core(), id, signal) : undefined
   try {
     for (let last = after; ; ) {

@@ -18,7 +18,7 @@ import {
   searchedBy,
   viewsOf,
 } from '../authorization.ts'
-import { type CallOptions, misfit, parseOptions } from '../call-options.ts'
+import { type CallOptions, parseOptions } from '../call-options.ts'
 import type { Core } from '../core.ts'
 import { readCursor } from '../cursor.ts'
 import { type FieldMask, masked } from '../field-mask.ts'
@@ -225,11 +225,6 @@ export async function history(
     }
     if (rows.length < ROWS_AT_ONCE) return entries
   }
-}
-
-/** Checks the option `after`. @throws {JobchartError} `INVALID_INPUT` it is not the number of a row, nor 0. */
-export function checkAfter(after: number, what: string): void {
-  if (!Number.isSafeInteger(after) || after < 0) throw misfit('after', `should be the number of ${what}, or 0`)
 }
 
 /**
