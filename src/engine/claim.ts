@@ -10,7 +10,7 @@ import { isSuspect } from '../model/loss.ts'
 import type { Claim, ClaimDecision, Claimed, ReadyTask, Route, Write } from '../port/storage.ts'
 import type { ClaimedForAgent, WaitingAgent } from './agent-desk.ts'
 import { joined, writesOf } from './changeset.ts'
-import { type Core, contextOf, ENGINE, isFull } from './core.ts'
+import { type Core, contextOf, ENGINE, isFull, ofJob } from './core.ts'
 import { newId } from './ids.ts'
 import { routeOf } from './limits.ts'
 import { notifies } from './notifying.ts'
@@ -201,12 +201,10 @@ export function claimOne(core: Core, { jobId, invocation, executor: promised, wa
   core.ticks.add(
     {
       by: ENGINE,
-      jobs: [jobId],
-      decide: (jobs, context) => {
-        const job = jobs.require(jobId)
+      ...ofJob(jobId, (type, job, context, jobs) => {
         const executor = job.tasks.find((task) => task.invocation === invocation)?.executor ?? ''
-        return claim(jobs.typeOf(job), job, invocation, claimantOf(core, executor), context, jobs)
-      },
+        return claim(type, job, invocation, claimantOf(core, executor), context, jobs)
+      }),
     },
     {
       done: free,
@@ -235,15 +233,13 @@ export async function claimFor(
 ): Promise<ClaimedForAgent> {
   const job = await core.ticks.change({
     by: actorOf(waiting),
-    jobs: [jobId],
     isReadAnew: true,
     full: cannotBeClaimed,
-    decide: (jobs, context) => {
-      const stored = jobs.require(jobId)
-      const decision = claim(jobs.typeOf(stored), stored, invocation, claimantFor(waiting, stored), context, jobs)
+    ...ofJob(jobId, (type, stored, context, jobs) => {
+      const decision = claim(type, stored, invocation, claimantFor(waiting, stored), context, jobs)
       if (!decision.changed) throw cannotBeClaimed()
       return decision
-    },
+    }),
     writesFor: ({ job: claimed }) => grantOf(core, waiting, claimed, invocation),
   })
   if (grantOf(core, waiting, job, invocation).length === 0) throw cannotBeClaimed()

@@ -1,5 +1,5 @@
 import { unitRandom } from '../context/unit-random.ts'
-import type { DecisionContext, JobDecision } from '../model/decision.ts'
+import type { Decision, DecisionContext, JobDecision } from '../model/decision.ts'
 import { type AnyJobType, withVersions } from '../model/definition.ts'
 import { hasCode, JobchartError } from '../model/error.ts'
 import type { Actor } from '../model/event.ts'
@@ -23,7 +23,8 @@ import type { FindPrincipal } from './principal.ts'
 import type { Publisher } from './publisher.ts'
 import type { Pruning } from './retention.ts'
 import type { LossWatch } from './sweeps.ts'
-import type { Ticks } from './tick.ts'
+import type { Change, Ticks } from './tick.ts'
+import type { WorkingSet } from './working-set.ts'
 
 /** What the parts of a running engine share. Each start creates a new one. */
 export interface Core {
@@ -90,6 +91,20 @@ class Now implements DecisionContext {
 /** Marks the events of a decision as caused by the engine, because no caller asked for them. */
 export function byEngine<Decided extends JobDecision>(decided: Decided): Decided {
   return { ...decided, events: decided.events.map((event) => ({ ...event, by: ENGINE })) }
+}
+
+/** The part of a change that decides one stored job. */
+export function ofJob(
+  id: string,
+  decide: (type: AnyJobType, job: Job, context: DecisionContext, jobs: WorkingSet) => Decision | undefined,
+): Pick<Change, 'jobs' | 'decide'> {
+  return {
+    jobs: [id],
+    decide: (jobs, context) => {
+      const job = jobs.require(id)
+      return decide(jobs.typeOf(job), job, context, jobs)
+    },
+  }
 }
 
 /** Whether a claim was refused because its limit key has no free place. */

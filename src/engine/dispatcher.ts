@@ -9,7 +9,7 @@ import { isRunning, nameOfAttempt } from '../model/task-record.ts'
 import { isoTime } from '../model/time.ts'
 import type { Executor } from '../port/executor.ts'
 import { Attempt } from './attempt.ts'
-import { type Core, ENGINE } from './core.ts'
+import { type Core, ENGINE, ofJob } from './core.ts'
 import { type ExecutorHealth, isStorageFailure, type UnendedAttempt } from './health.ts'
 import { STORAGE_RETRY_MS } from './pause.ts'
 import type { Change } from './tick.ts'
@@ -421,17 +421,14 @@ export class Dispatcher {
     const { job, task } = attempt
     const released: Change = {
       by: ENGINE,
-      jobs: [job.id],
       writes: attempt.lastNotes(),
-      decide: (jobs, context) => {
-        const stored = jobs.require(job.id)
-        const type = jobs.typeOf(stored)
+      ...ofJob(job.id, (type, stored, context, jobs) => {
         const isLeft = stored.tasks.some(({ token, status }) => token === task.token && status === 'stopping')
         // If the chart has left the task, the task ends with its code, and is not given back.
         const isOver = attempt.isReleasing && isLeft
         const over = isOver ? end(type, stored, task.token, { ok: true }, context, jobs) : undefined
         return over ?? release(type, stored, task.token, context, jobs)
-      },
+      }),
     }
     await core.ticks.submit(released).catch(() => undefined)
     if (attempt.isReleasing) this.#reported(core, attempt)

@@ -2,7 +2,7 @@
 
 import type { Lease } from '../model/agent.ts'
 import { lose } from '../model/decision.ts'
-import { type Core, ENGINE } from './core.ts'
+import { type Core, ENGINE, ofJob } from './core.ts'
 import { handleDue } from './due-rows.ts'
 
 /** After so many heartbeats, all engines have followed one that is ahead. */
@@ -113,18 +113,16 @@ async function endLease(core: Core, { jobId, token, until }: Lease): Promise<voi
     ...(job === undefined || held === undefined
       ? {}
       : {
-          jobs: [jobId],
           isReadAnew: true,
-          decide: (jobs, context) => {
-            const now = jobs.require(jobId)
+          ...ofJob(jobId, (type, now, context, jobs) => {
             const task = now.tasks.find((each) => each.token === token)
             if (task === undefined) return undefined
             const how = until === REVOKED ? LOSS.revoked : LOSS.silent
             // Code that has not begun cannot have crashed the agent.
             const begun = task.handle === undefined ? { isCrash: false } : {}
             const loss = { ...how, ...begun, invocation: task.invocation, steps }
-            return lose(jobs.typeOf(now), now, loss, context, jobs)
-          },
+            return lose(type, now, loss, context, jobs)
+          }),
         }),
   })
 }

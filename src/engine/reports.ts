@@ -22,7 +22,7 @@ import type { LineOptions, TaskChannel, TaskMessage } from '../port/executor.ts'
 import type { NewLine, Note, Write } from '../port/storage.ts'
 import { BatchReports } from './batch-reports.ts'
 import { isNotWritten } from './commit.ts'
-import { type Core, ENGINE } from './core.ts'
+import { type Core, ENGINE, ofJob } from './core.ts'
 import { isStorageFailure } from './health.ts'
 import { PROGRESS_MS, pause, STORAGE_RETRY_MS } from './pause.ts'
 import type { Change } from './tick.ts'
@@ -276,13 +276,11 @@ export class Reports implements TaskChannel {
     const { job, task } = this.#of
     const change: Change = {
       by: ENGINE,
-      jobs: [job.id],
-      decide: (jobs, context) => {
-        const stored = jobs.require(job.id)
-        const decision = started(jobs.typeOf(stored), stored, task.token, handle, context, jobs)
+      ...ofJob(job.id, (type, stored, context, jobs) => {
+        const decision = started(type, stored, task.token, handle, context, jobs)
         if (decision !== undefined) return decision
         throw notHeld(job.id)
-      },
+      }),
     }
     await this.#untilWritten(() => this.#core.ticks.submit(change), isNotWritten)
   }
@@ -337,14 +335,12 @@ export class Reports implements TaskChannel {
     const { id } = this.#of.job
     return {
       by: ENGINE,
-      jobs: [id],
-      decide: (jobs, context) => {
-        const stored = jobs.require(id)
-        const decision = report(jobs.typeOf(stored), stored, this.#of.task.token, said, context, jobs)
+      ...ofJob(id, (type, stored, context, jobs) => {
+        const decision = report(type, stored, this.#of.task.token, said, context, jobs)
         if (decision === undefined) throw notHeld(id)
         decided(decision.handled)
         return decision
-      },
+      }),
     }
   }
 

@@ -10,7 +10,7 @@ import type { Task } from '../model/task.ts'
 import { nameOfAttempt } from '../model/task-record.ts'
 import { isoTime } from '../model/time.ts'
 import type { OtherInstance, Recorded } from '../port/storage.ts'
-import { type Core, ENGINE } from './core.ts'
+import { type Core, ENGINE, ofJob } from './core.ts'
 import { failuresOf, handleDue, ROWS_AT_ONCE } from './due-rows.ts'
 
 /**
@@ -23,16 +23,7 @@ export async function fireDue(core: Core): Promise<void> {
     time: 'steady',
     read: (at, limit, skip) => storage.due(types.all(), at, limit, skip),
     dueAt: wakeAt,
-    handle: (known) =>
-      core.ticks.submit({
-        by: ENGINE,
-        jobs: [known.id],
-        known,
-        decide: (stored, context) => {
-          const job = stored.require(known.id)
-          return due(stored.typeOf(job), job, context, stored)
-        },
-      }),
+    handle: (known) => core.ticks.submit({ by: ENGINE, known, ...ofJob(known.id, due) }),
   })
 }
 
@@ -45,15 +36,7 @@ export async function admitWaiting(core: Core): Promise<void> {
   for (let skip = 0; ; ) {
     const jobs = await storage.admissible(types.all(), clock.now(), ROWS_AT_ONCE, skip)
     skip += await failuresOf(jobs, async (known) => {
-      const job = await core.ticks.submit({
-        by: ENGINE,
-        jobs: [known.id],
-        known,
-        decide: (stored, context) => {
-          const waiting = stored.require(known.id)
-          return admit(stored.typeOf(waiting), waiting, context, stored)
-        },
-      })
+      const job = await core.ticks.submit({ by: ENGINE, known, ...ofJob(known.id, admit) })
       if (job?.phase === 'waiting') throw new Error('the job is still waiting')
     })
     if (jobs.length < ROWS_AT_ONCE) break
@@ -194,16 +177,14 @@ async function loseAll(core: Core, job: Job, { instance, recorded, how }: TakenB
       const own = recorded.find((each) => each.jobId === job.id && each.invocation === invocation)
       return core.ticks.submit({
         by: ENGINE,
-        jobs: [job.id],
-        decide: (stored, context) => {
-          const now = stored.require(job.id)
+        ...ofJob(job.id, (type, now, context, jobs) => {
           // Between the query and now, another engine may have taken the task back, and a third may hold it.
           const isHeld = now.tasks.some((task) => task.invocation === invocation && task.holder === instance)
           if (!isHeld) return undefined
           const { reason } = how
           const loss = { reason, isCrash, invocation, steps: own?.count ?? 0 }
-          return lose(stored.typeOf(now), now, loss, context, stored)
-        },
+          return lose(type, now, loss, context, jobs)
+        }),
       })
     }),
   )
