@@ -1,5 +1,6 @@
 import { closeSync, fdatasyncSync, openSync, statfsSync, unlinkSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 /** Names of file systems. The key is the type that statfs(2) reports. */
 const FILESYSTEMS: ReadonlyMap<number, string> = new Map([
@@ -29,18 +30,24 @@ export function filesystemOf(folder: string): string {
   return name
 }
 
-/** Appends pages to a file, each followed by an fdatasync. Returns how many milliseconds each page took. */
-export function fdatasyncMs(folder: string): readonly number[] {
+/**
+ * Appends pages to a file, each followed by an fdatasync, and each after a pause: a disk that has been idle takes longer.
+ * Returns how many milliseconds each page took, without the pause.
+ */
+export async function fdatasyncMs(folder: string, pauseMs: number): Promise<readonly number[]> {
   const file = join(folder, 'fdatasync')
   const page = Buffer.alloc(PAGE_BYTES, 'x')
   const fd = openSync(file, 'w')
   try {
-    return Array.from({ length: SYNCS }, () => {
+    const tookMs: number[] = []
+    while (tookMs.length < SYNCS) {
+      if (pauseMs > 0) await sleep(pauseMs)
       const begin = performance.now()
       writeSync(fd, page)
       fdatasyncSync(fd)
-      return performance.now() - begin
-    })
+      tookMs.push(performance.now() - begin)
+    }
+    return tookMs
   } finally {
     closeSync(fd)
     unlinkSync(file)

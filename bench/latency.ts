@@ -10,12 +10,13 @@ import { quantile } from './statistics.ts'
 /** How many submits are timed. */
 export const SUBMITS = 200
 const WARM_UP = 50
-/** How many milliseconds to wait after a job's end before the next submit, so that the engine is idle. */
+/** How many milliseconds to wait before each submit and each fdatasync, so that the engine and the disk are idle. */
 const PAUSE_MS = 5
 
 /**
  * Measures, on SQLite FULL, how many milliseconds it takes from the call of `submit` on an idle engine to the first
- * line of the handler. Before and after, it measures an fdatasync in the same folder.
+ * line of the handler. Before and after, it measures an fdatasync in the same folder, after pauses as
+ * long as those before the submits.
  */
 export async function latency(folder: string): Promise<Measured> {
   let startedAt = Number.NaN
@@ -31,7 +32,7 @@ export async function latency(folder: string): Promise<Measured> {
   try {
     const ada = engine.as({ id: 'ada', role: 'editor' })
     const waitedMs: number[] = []
-    const syncsMs = [...fdatasyncMs(folder)]
+    const syncsMs = [...(await fdatasyncMs(folder, PAUSE_MS))]
     const before = commits()
     for (let n = 0; n < WARM_UP + SUBMITS; n++) {
       await sleep(PAUSE_MS)
@@ -43,7 +44,7 @@ export async function latency(folder: string): Promise<Measured> {
     }
     const timed = waitedMs.slice(WARM_UP)
     const commitsPerJob = (commits() - before) / waitedMs.length
-    syncsMs.push(...fdatasyncMs(folder))
+    syncsMs.push(...(await fdatasyncMs(folder, PAUSE_MS)))
     const [p50Ms, sync50Ms] = [quantile(timed, 0.5), quantile(syncsMs, 0.5)]
     const figures = {
       p50Ms,

@@ -47,7 +47,7 @@ async function measureAll(rows: readonly Row[], options: Options, folder: string
   const failures = new Map<Row, string>()
   const syncsMs: number[] = []
   for (let round = 1; round <= options.rounds; round++) {
-    syncsMs.push(...fdatasyncMs(folder))
+    syncsMs.push(...(await fdatasyncMs(folder, 0)))
     for (const row of round % 2 === 1 ? rows : rows.toReversed()) {
       // A measurement that has failed is not tried again, because it might use up its time limit in every round.
       if (failures.has(row)) continue
