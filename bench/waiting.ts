@@ -5,10 +5,11 @@ import { openSubject } from './subjects.ts'
 import { IN_FLIGHT, peakMB } from './throughput.ts'
 
 /**
- * A new process takes less memory than one that has run jobs. So each process first runs this many jobs, several times.
+ * The heap of a process grows with its first hundreds of thousands of jobs, however few of them wait. So each process
+ * first runs this many jobs, many times.
  */
 const WARM_UP = 1_000
-const WARM_UP_ROUNDS = 20
+const WARM_UP_ROUNDS = 150
 /** How many jobs one call stores. If one call stored all, their inputs alone would determine the peak memory. */
 const AT_ONCE = 1_000
 
