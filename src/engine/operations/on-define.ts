@@ -40,9 +40,9 @@ export type OnDefine =
    */
   | { readonly kind: 'status'; readonly status: PipelineStatus }
   /**
-   * A command to the oldest job of this type and creator that has not ended. Nothing happens if there is none, if the
-   * caller may not send it, if the job does not take it, or if this engine does not know its type. Without `createdBy`: a job that the caller created or is
-   * assigned to.
+   * A command to a job of this type and creator: to the oldest one that runs, or else to the oldest one that waits.
+   * Nothing happens if there is none, if the caller may not send the command, if the job does not take it, or if this
+   * engine does not know the job's type. Without `createdBy`: a job that the caller created or is assigned to.
    */
   | {
       readonly kind: 'send'
