@@ -2,6 +2,7 @@ import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { z } from 'zod'
 import { parseWith } from '../context/parse-with.ts'
 import { isPromiseLike, type Soon } from '../context/soon.ts'
+import { defined } from '../model/defined.ts'
 import { JobchartError } from '../model/error.ts'
 import type { JobId } from '../model/job.ts'
 import { isOptions, objectWith, shownValue } from '../model/option-checks.ts'
@@ -44,7 +45,7 @@ export function begun<Options extends CallOptions>(
 }
 
 /**
- * Parses the options of a call besides the signal.
+ * Parses the options of a call besides the signal. An option that is `undefined` counts as absent.
  *
  * @param what  names them in the error's message.
  * @throws {JobchartError} `INVALID_INPUT` an option is unknown, or its value does not fit.
@@ -56,7 +57,7 @@ export function parseOptions<Schema extends z.ZodObject>(
 ): Soon<StandardSchemaV1.InferOutput<Schema>> {
   if (!isOptions(options)) throw noObject(what, options, schema)
   refuseUnknown(options, [...Object.keys(schema.shape), 'signal'])
-  return parseWith(schema, options, what)
+  return parseWith(schema, defined(options), what)
 }
 
 /**

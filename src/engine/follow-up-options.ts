@@ -1,7 +1,7 @@
 /** The check of what `followUp` of a job type returns. */
 import { z } from 'zod'
 import { itemsToRetrySchema } from './item-options.ts'
-import { jobType, labelsSchema, name, newAssignmentSchema, prioritySchema } from './options.ts'
+import { jobType, labelsSchema, name, newAssignmentSchema, prioritySchema, returned } from './options.ts'
 import { pipelineStatus } from './pipeline-options.ts'
 
 const followingJob = {
@@ -17,7 +17,7 @@ const FOLLOW_UPS_MAX = 100
 
 /** The return value of a type's `followUp`. */
 export const followUpsSchema = z
-  .array(z.unknown())
+  .array(returned)
   .max(FOLLOW_UPS_MAX)
   .pipe(
     z.array(

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { defined } from '../model/defined.ts'
 import type { AnyJobType } from '../model/definition.ts'
 import { jobTypeRule } from '../model/definition-options.ts'
 import { JobchartError } from '../model/error.ts'
@@ -273,6 +274,9 @@ export const jobType = z.custom<AnyJobType>((job) => typeof job === 'object' && 
 
 /** The most statuses that a list may be filtered by. */
 const STATUSES_MAX = 100
+
+/** Something that an app's function returns: a field that is `undefined` counts as absent. */
+export const returned = z.unknown().transform((given) => (isOptions(given) ? defined(given) : given))
 
 /** A filter by type: it takes a job type or its name, as `submit` does. */
 export const typeName = z

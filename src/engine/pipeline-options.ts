@@ -15,6 +15,7 @@ import {
   newAssignmentSchema,
   outcomeSchema,
   prioritySchema,
+  returned,
   time,
   typeName,
 } from './options.ts'
@@ -140,25 +141,28 @@ export const pipelineStatus = z.enum(['ready', 'provisioning', 'failed'])
 
 /** The return value of `onDefine`. */
 export const onDefineSchema = z
-  .array(
-    z.discriminatedUnion('kind', [
-      z.strictObject({
-        kind: z.literal('submit'),
-        job: jobType,
-        input: z.unknown().exactOptional(),
-        priority: prioritySchema.exactOptional(),
-        labels: labelsSchema.exactOptional(),
-        assignment: newAssignmentSchema.exactOptional(),
-      }),
-      z.strictObject({ kind: z.literal('status'), status: pipelineStatus }),
-      z.strictObject({
-        kind: z.literal('send'),
-        to: z.strictObject({ type: name, createdBy: name.exactOptional() }),
-        event: z.looseObject({ type: name }),
-      }),
-    ]),
-  )
+  .array(returned)
   .max(100)
+  .pipe(
+    z.array(
+      z.discriminatedUnion('kind', [
+        z.strictObject({
+          kind: z.literal('submit'),
+          job: jobType,
+          input: z.unknown().exactOptional(),
+          priority: prioritySchema.exactOptional(),
+          labels: labelsSchema.exactOptional(),
+          assignment: newAssignmentSchema.exactOptional(),
+        }),
+        z.strictObject({ kind: z.literal('status'), status: pipelineStatus }),
+        z.strictObject({
+          kind: z.literal('send'),
+          to: z.strictObject({ type: name, createdBy: name.exactOptional() }),
+          event: z.looseObject({ type: name }),
+        }),
+      ]),
+    ),
+  )
 
 /** The options of `pipelines.history`. */
 export const pipelineHistorySchema = z.strictObject({
@@ -185,7 +189,7 @@ export const runSchema = z.strictObject({
 })
 
 /** The argument of a pause. The reason is shown to those who may see the pipeline. */
-export const pauseSchema = z.object({ reason: name.exactOptional() })
+export const pauseSchema = z.object({ reason: name })
 
 /** The options of `pipelines.list`. */
 export const pipelineListSchema = z.strictObject({

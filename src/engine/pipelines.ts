@@ -84,7 +84,7 @@ export function pipelinesOf(call: Call): Pipelines {
       return call((core, who) => pausePipeline(core, who, idOf(id, 'pipeline'), { reason }, begun(options, ['tenant'])))
     },
     resume: (id, options) =>
-      call((core, who) => pausePipeline(core, who, idOf(id, 'pipeline'), {}, begun(options, ['tenant']))),
+      call((core, who) => pausePipeline(core, who, idOf(id, 'pipeline'), undefined, begun(options, ['tenant']))),
     preview: (schedule, options) => call((core) => previewSchedule(core, schedule, begun(options))),
     history: (id, options) => call((core, who) => pipelineHistory(core, who, idOf(id, 'pipeline'), begun(options))),
     delete: (id, options) =>

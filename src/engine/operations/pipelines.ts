@@ -252,10 +252,10 @@ export async function pausePipeline(
   core: Core,
   who: Principal,
   id: string,
-  asked: { readonly reason?: string },
+  asked: { readonly reason: string } | undefined,
   { signal, tenant }: PipelineCallOptions = {},
 ): Promise<PipelineView> {
-  const { reason } = await parseOptions(pauseSchema, asked)
+  const reason = asked === undefined ? undefined : (await parseOptions(pauseSchema, asked)).reason
   for (;;) {
     const { pipeline: before, mask } = await reachPipeline(core, who, { id, tenant }, 'pausePipeline', signal)
     const isPersons = before.paused === undefined || before.pausedBy !== 'followUp'
