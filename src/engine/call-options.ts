@@ -10,7 +10,7 @@ import type { Principal } from '../port/policy.ts'
 
 /** Options of every method. Aborting the signal gives up the call; what was already committed stays committed. */
 export interface CallOptions {
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
 }
 
 /**

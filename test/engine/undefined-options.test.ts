@@ -53,3 +53,15 @@ test('a field of a follow-up, or of what a definition submits, that is undefined
   await bench.clock.settle()
   expect(await ada.count({ type, outcome: 'success' })).toBe(2)
 })
+
+test('what a page or a caller may not have is passed on as it is', async () => {
+  const bench = new Bench()
+  const { ada } = await bench.start({ jobs: [type] })
+  const read = async (last: number | undefined, signal: AbortSignal | undefined) => {
+    const { nextCursor } = await ada.list({ signal })
+    // These lines are about the types: the repository compiles with `exactOptionalPropertyTypes`.
+    void ada.events({ after: last, signal })
+    return await ada.list({ cursor: nextCursor, signal })
+  }
+  expect((await read(undefined, undefined)).items).toEqual([])
+})

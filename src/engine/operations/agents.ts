@@ -69,7 +69,7 @@ export interface EnrolledAgent {
 export interface AgentListOptions extends CallOptions {
   /** The size of a page: 1 to 100, default 20. */
   readonly limit?: number
-  readonly cursor?: string
+  readonly cursor?: string | undefined
 }
 
 /** Enrolls an agent: stores it with a new credential. */

@@ -30,7 +30,7 @@ export type ChosenJobs =
       /** How many jobs the call acts on at most: 1 to 1,000, default 100. */
       readonly limit?: number
       /** The `nextCursor` of the call before, to go on with the next jobs. */
-      readonly cursor?: string
+      readonly cursor?: string | undefined
       readonly ids?: never
     }
 

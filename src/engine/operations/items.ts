@@ -17,7 +17,7 @@ import { shownError } from '../view.ts'
 /** The options of `items`. */
 export interface ItemOptions extends CallOptions {
   /** Only items with a number above this. Default 0. */
-  readonly after?: number
+  readonly after?: number | undefined
   /** One status, or a list: items with any of these. Default: all items. */
   readonly status?: ItemStatus | readonly ItemStatus[]
 }

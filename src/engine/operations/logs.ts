@@ -12,7 +12,7 @@ import { stopped } from './result.ts'
 /** The options of `logs`. */
 export interface LogOptions extends CallOptions {
   /** Only lines with a number above this. Default 0. */
-  readonly after?: number
+  readonly after?: number | undefined
   /** True: also yields new lines, until the job has settled and its code has ended. Default false. */
   readonly follow?: boolean
 }

@@ -30,7 +30,7 @@ export interface NotificationListOptions extends CallOptions {
   readonly unread?: boolean
   /** The size of a page: 1 to 100, default 20. */
   readonly limit?: number
-  readonly cursor?: string
+  readonly cursor?: string | undefined
 }
 
 /** The options of `notifications.events`. */
@@ -39,7 +39,7 @@ export interface NotificationEventOptions extends CallOptions {
    * Begins after the notification with this `id`; 0: from the oldest. Default: with notifications committed after the
    * call.
    */
-  readonly after?: number
+  readonly after?: number | undefined
 }
 
 /** Which notifications `notifications.read` marks: those with these ids, or all whose `id` is lower. */

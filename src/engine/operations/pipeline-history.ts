@@ -21,7 +21,7 @@ export type PipelineHistoryEntry = PipelineEvent & {
 /** The options of `pipelines.history`. */
 export interface PipelineHistoryOptions extends PipelineCallOptions {
   /** Only entries with a higher `sequence`. Default 0. */
-  readonly after?: number
+  readonly after?: number | undefined
   /** How many entries to return: 1 to 1,000, default 100. */
   readonly limit?: number
 }

@@ -103,7 +103,7 @@ export interface PipelineListOptions extends CallOptions {
   readonly type?: AnyJobType | string
   /** The size of a page: 1 to 100, default 20. */
   readonly limit?: number
-  readonly cursor?: string
+  readonly cursor?: string | undefined
 }
 
 /** Stores a pipeline, or changes the pipeline with this id. */

@@ -71,7 +71,7 @@ export interface ListOptions extends CountOptions {
   readonly order?: 'newest' | 'oldest'
   /** The size of a page: 1 to 100, default 20. */
   readonly limit?: number
-  readonly cursor?: string
+  readonly cursor?: string | undefined
 }
 
 /** A change of a job's status, or a command that was sent. */

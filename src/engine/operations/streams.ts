@@ -13,7 +13,7 @@ import { eventOptionsSchema } from '../options.ts'
  */
 export interface EventOptions extends CallOptions {
   /** Begins after the event with this `sequence`; 0: from the oldest. Default: with events committed after the call. */
-  readonly after?: number
+  readonly after?: number | undefined
   /** Only the events of this job. */
   readonly job?: JobId
   /** A job type, or its name. */
