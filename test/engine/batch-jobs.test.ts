@@ -410,38 +410,21 @@ describe('a follow-up of a job with a batch', () => {
     if (item === 'bad') throw new Error('down')
   }
 
-  test('may retry its failed items, once there are some', async () => {
+  test.each(['failed', 'unfinished'] as const)('may retry its %s items, once there are some', async (items) => {
     const bench = new Bench()
-    const type = batchType(batch({ each }), ({ retries }) => (retries < 1 ? [{ kind: 'retry', items: 'failed' }] : []))
+    const type = batchType(batch({ each }), ({ retries }) => (retries < 1 ? [{ kind: 'retry', items }] : []))
     const { ada } = await bench.start({ jobs: [type] })
     const bad = await ada.submit(type, ['a', 'bad'])
     const good = await ada.submit(type, ['a'])
     await bench.clock.advance(1_000)
-    const { items } = await ada.list({ type: 'urls' })
-    expect(items.map(({ retryOf, progress }) => [retryOf, progress?.total])).toEqual([
+    const jobs = (await ada.list({ type: 'urls' })).items
+    expect(jobs.map(({ retryOf, progress }) => [retryOf, progress?.total])).toEqual([
       [bad.id, 1],
       [undefined, 1],
       [undefined, 2],
     ])
     const failed = (await bench.log(good.id)).flatMap(({ events }) => events)
     expect(failed.find(({ type }) => type === 'job.followUpFailed')).toMatchObject({ error: { code: 'INVALID_STATE' } })
-  })
-
-  test('may retry its unfinished items, once there are some', async () => {
-    const bench = new Bench()
-    const type = batchType(batch({ each }), ({ retries }) =>
-      retries < 1 ? [{ kind: 'retry', items: 'unfinished' }] : [],
-    )
-    const { ada } = await bench.start({ jobs: [type] })
-    const bad = await ada.submit(type, ['a', 'bad'])
-    await ada.submit(type, ['a'])
-    await bench.clock.advance(1_000)
-    const { items } = await ada.list({ type: 'urls' })
-    expect(items.map(({ retryOf, progress }) => [retryOf, progress?.total])).toEqual([
-      [bad.id, 1],
-      [undefined, 1],
-      [undefined, 2],
-    ])
   })
 
   test('may not retry failed items with another input', async () => {

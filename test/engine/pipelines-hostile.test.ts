@@ -1,4 +1,4 @@
-import { defineJob, type Policy, rolePolicy } from 'jobchart'
+import { type AnyJobType, defineJob, type Policy, rolePolicy } from 'jobchart'
 import { expect, test } from 'vitest'
 import { createMachine } from 'xstate'
 import { z } from 'zod'
@@ -187,6 +187,14 @@ test('a pipeline that waits for the retry of a job is failed when the retry is d
   expect((await ada.pipelines.get('p')).status).toBe('failed')
 })
 
+/** The pipeline waits for a job of this type. */
+function configuredBy(job: AnyJobType) {
+  return [
+    { kind: 'status', status: 'provisioning' },
+    { kind: 'submit', job },
+  ] as const
+}
+
 test.each(['a retry is refused by a pause', 'the code throws', 'its creator has left'])(
   'a pipeline that waits for a job is failed when what follows its end fails: %s',
   async (why) => {
@@ -204,12 +212,7 @@ test.each(['a retry is refused by a pause', 'the code throws', 'its creator has 
     })
     let role: string | undefined = 'editor'
     const { ada, engine } = await bench.start({ jobs: [run, config], principal: () => role })
-    const onDefine = () =>
-      [
-        { kind: 'status', status: 'provisioning' },
-        { kind: 'submit', job: config },
-      ] as const
-    await ada.pipelines.define({ id: 'p', job: run, onDefine })
+    await ada.pipelines.define({ id: 'p', job: run, onDefine: () => configuredBy(config) })
     await bench.clock.settle()
     if (why === 'its creator has left') role = undefined
     if (why === 'a retry is refused by a pause') {
@@ -237,12 +240,7 @@ test('a follow-up that fails after another has set the status leaves that status
     ],
   })
   const { ada } = await bench.start({ jobs: [run, config] })
-  const onDefine = () =>
-    [
-      { kind: 'status', status: 'provisioning' },
-      { kind: 'submit', job: config },
-    ] as const
-  await ada.pipelines.define({ id: 'p', job: run, onDefine })
+  await ada.pipelines.define({ id: 'p', job: run, onDefine: () => configuredBy(config) })
   await bench.clock.settle()
   expect((await ada.pipelines.get('p')).status).toBe('ready')
 })
