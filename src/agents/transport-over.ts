@@ -90,7 +90,8 @@ function answered(answer: AgentAnswer): unknown {
 }
 
 /**
- * Answers a request of an agent, as {@link transportOver} sends it. Every request gets an answer, also one that is no call.
+ * Answers a request of an agent, as {@link transportOver} sends it. Every request gets an answer: an error, if it names
+ * no call of an agent.
  *
  * @param transport  the calls of this agent: `session.agents`. Which agent it is, your server decides, e.g. by
  *   `engine.authenticateAgent(credential)`.

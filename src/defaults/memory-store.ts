@@ -2,8 +2,7 @@ import { dueAt, holdsSlot, holdsUniqueKey, isBusy, isQueued, type Job, wakeAt } 
 import type { NewNotification } from '../model/notification.ts'
 import { isOfPaused } from '../model/paused-type.ts'
 import { owing } from '../model/pipeline.ts'
-import type { StampedProgress } from '../model/task-record.ts'
-import { isRunning } from '../model/task-record.ts'
+import { isRunning, type StampedProgress } from '../model/task-record.ts'
 import { freedFirst } from '../model/write-order.ts'
 import type {
   Changeset,

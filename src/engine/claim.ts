@@ -56,7 +56,7 @@ export class ClaimOfTick {
   #hasSuspect: boolean
   #hasLeft = false
   #until: number | undefined
-  #isLate = false
+  #isStopped = false
   /** How many places of each executor this claim has filled or promised. The storage knows only of those it fills. */
   readonly #places = new Map<string, number>()
   /** How many tasks each waiting agent gets by this claim. */
@@ -78,7 +78,7 @@ export class ClaimOfTick {
     const core = this.#core
     this.#until ??= core.clock.elapsed() + CLAIM_MS_MAX
     if (core.clock.elapsed() > this.#until) {
-      this.#isLate = true
+      this.#isStopped = true
       return STOP
     }
     const type = core.types.of(job)
@@ -87,7 +87,7 @@ export class ClaimOfTick {
     if (task.queue !== undefined && waiting === undefined) return CLOSE
     // The rest is claimed by the next tick, which knows how many places are promised.
     if (waiting === undefined && this.related.length > 0 && !this.#hasPlace(task.executor)) {
-      this.#isLate = true
+      this.#isStopped = true
       return STOP
     }
     // A suspect task in an agent cannot crash this process.
@@ -164,12 +164,12 @@ export class ClaimOfTick {
   }
 
   /**
-   * Whether the claim stopped before it was complete: its time was over, an executor with room for more already got the
-   * most tasks that one commit may claim for it (`CLAIMS_MAX`), or a place that it counted as taken is free, because the
-   * chart has left the task in reaction to the claim.
+   * Whether the claim stopped before it was complete: its time was over, the places of an executor were promised, an
+   * executor with room for more already got the most tasks that one commit may claim for it (`CLAIMS_MAX`), or a place
+   * that it counted as taken is free, because the chart has left the task in reaction to the claim.
    */
   isCut(claimed: readonly Claimed[]): boolean {
-    if (this.#isLate || claimed.some(isLeft)) return true
+    if (this.#isStopped || claimed.some(isLeft)) return true
     return [...this.#room].some(([executor, room]) => room > CLAIMS_MAX && countOf(claimed, executor) >= CLAIMS_MAX)
   }
 

@@ -1,4 +1,7 @@
-/** What a job type decides about a new job, besides its chart: labels that decide rights, and the assignee. */
+/**
+ * What a job type decides about a new job, besides its chart: labels that decide rights, and the assignee; and so,
+ * whether the policy is asked about the job before or after its input is parsed.
+ */
 import { type Soon, whenKnown } from '../context/soon.ts'
 import type { AnyJobType } from '../model/definition.ts'
 import { JobchartError } from '../model/error.ts'

@@ -72,8 +72,7 @@ export interface BatchRunOptions<Item = unknown, Output = unknown, Input = unkno
   readonly retry?: RetryOptions
   /**
    * The maximum time of one attempt of an item, more than 0. Then its `signal` is aborted, and the attempt fails with
-   * code `TIMEOUT`.
-   * If its code has not ended 5 s later, the item fails without a retry. Default: no limit.
+   * code `TIMEOUT`. If its code has not ended 5 s later, the item fails without a retry. Default: no limit.
    */
   readonly timeout?: Duration
   /** Runs one item. Its result is stored as the item's output. */

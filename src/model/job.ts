@@ -3,8 +3,7 @@ import type { ItemsToRetry } from './batch-piece.ts'
 import type { Address } from './chart.ts'
 import type { JobError } from './error.ts'
 import type { Json } from './storable.ts'
-import type { StampedProgress, Task } from './task-record.ts'
-import { isRunning } from './task-record.ts'
+import { isRunning, type StampedProgress, type Task } from './task-record.ts'
 
 declare const jobTypeBrand: unique symbol
 

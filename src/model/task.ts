@@ -62,8 +62,8 @@ export interface TaskOptions<Input = unknown, Output = unknown> {
   readonly retry?: RetryOptions
   readonly recovery?: Recovery
   /**
-   * The maximum time of one attempt, from its start, more than 0. A longer attempt is asked to stop. Once it has stopped, it is
-   * retried by `retry`, or else fails with code `TIMEOUT`. Default: no limit.
+   * The maximum time of one attempt, from its start, more than 0. A longer attempt is asked to stop. Once it has
+   * stopped, it is retried by `retry`, or else fails with code `TIMEOUT`. Default: no limit.
    */
   readonly timeout?: Duration
   /** How long the code may go on after it was told to stop. Default `'5s'`; `'never'` waits without limit. */
