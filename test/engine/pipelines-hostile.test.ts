@@ -256,11 +256,7 @@ test('a job of a deleted pipeline neither readies nor enters the pipeline that h
     },
   })
   const { ada } = await bench.start({ jobs: [run] })
-  const onDefine = () =>
-    [
-      { kind: 'status', status: 'provisioning' },
-      { kind: 'submit', job: run },
-    ] as const
+  const onDefine = () => configuredBy(run)
   for (const isRetried of [false, true]) {
     await ada.pipelines.define({ id: 'p', job: run, onDefine })
     await bench.clock.settle()
