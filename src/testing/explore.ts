@@ -51,7 +51,7 @@ const OPTIONS = {
  */
 export function explore<Type extends AnyJobType>(type: Type, options: ExploreOptions<InputOf<Type>> = {}): JobMap {
   checkOptions('explore', { type }, { type: required(jobTypeRule) }, { code: 'INVALID_INPUT' })
-  checkOptions('explore', options, OPTIONS, { code: 'INVALID_INPUT', form: 'explore(type, { input })' })
+  checkOptions('explore', options, OPTIONS, { code: 'INVALID_INPUT', form: 'explore(type, { inputs })' })
   const { limit = LIMIT, distinguish = ({ context }) => context } = options
   const examples = readExamples(type, options)
   const walk = new Walk({ type, examples, limit, distinguish })
